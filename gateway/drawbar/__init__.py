@@ -1,0 +1,69 @@
+"""drawbar: couple any agent harness and any model to environments; record every trajectory and score it.
+
+Importing this package has no side effects and loads nothing heavy: names are imported when they are first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from drawbar.environment import Environment
+    from drawbar.harness import Assignment, Harness, Outcome
+    from drawbar.judging import Judge, judge
+    from drawbar.model import Model
+    from drawbar.rubric import Rubric, Scorer, group_reward, metric, reward
+    from drawbar.server import CommandServer, PythonServer, UrlServer
+    from drawbar.task import Limits, Task
+    from drawbar.trajectory import Call, Finding, Node, Score, ToolCall, Trajectory
+
+__all__ = [
+    "Assignment",
+    "Call",
+    "CommandServer",
+    "Environment",
+    "Finding",
+    "Harness",
+    "Judge",
+    "Limits",
+    "Model",
+    "Node",
+    "Outcome",
+    "PythonServer",
+    "Rubric",
+    "Score",
+    "Scorer",
+    "Task",
+    "ToolCall",
+    "Trajectory",
+    "UrlServer",
+    "group_reward",
+    "judge",
+    "metric",
+    "reward",
+]
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "environment": ("Environment",),
+    "harness": ("Assignment", "Harness", "Outcome"),
+    "judging": ("Judge", "judge"),
+    "model": ("Model",),
+    "rubric": ("Rubric", "Scorer", "group_reward", "metric", "reward"),
+    "server": ("CommandServer", "PythonServer", "UrlServer"),
+    "task": ("Limits", "Task"),
+    "trajectory": ("Call", "Finding", "Node", "Score", "ToolCall", "Trajectory"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'drawbar' has no attribute {name!r}")
+    return getattr(import_module(f"drawbar.{_HOME_OF[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,109 @@
+"""An environment: tools, tasks and a rubric under one name and version. The thing a user writes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Literal
+
+from drawbar.errors import ConfigurationError
+from drawbar.model import Model
+from drawbar.rubric import Rubric, Scorer
+from drawbar.server import PythonServer, ToolServer
+from drawbar.task import Limits, Task
+
+if TYPE_CHECKING:
+    from drawbar.judging import Judge
+
+Tool = Callable[..., Any]
+"""An async (or plain) function; its name, docstring and annotations become the tool's name, description and schema."""
+
+_NAME = re.compile(r"[a-z0-9]+([_-][a-z0-9]+)*")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Environment:
+    """Tool servers + tasks + rubric.
+
+    Raises:
+        ConfigurationError: a name that cannot stand in a URL, or two servers of one name.
+    """
+
+    name: str
+    """Lower-case letters, digits, `-` and `_`."""
+    version: str = "0.1.0"
+    description: str = ""
+    tools: Sequence[Tool] = ()
+    """Functions; they become one in-process MCP server named after the environment."""
+    servers: Mapping[str, ToolServer] = field(default_factory=dict)
+    """Further MCP servers by name."""
+    tasks: Iterable[Task] | Callable[[], Iterable[Task]] = ()
+    """Any iterable, or a function that makes one (so that it can be gone through twice). It may be infinite."""
+    rubric: Rubric | Sequence[Scorer] = ()
+    system: str | None = None
+    """The system prompt of tasks that have none of their own."""
+    judge: Judge | None = None
+    limits: Limits = field(default_factory=lambda: Limits(turns=50))
+    sampling: Mapping[str, Any] = field(default_factory=dict)
+    models: Mapping[str, Model] = field(default_factory=dict)
+    """In-process models that come with it, by name: `oracle`, `baseline`, ..."""
+    default_model: str | None = None
+    """What `drawbar run` takes when no model is named; one of `models`, so that it needs no key and no network."""
+    observation: Literal["text", "as-is"] = "text"
+    """`text`: agents see the text of results alone (`structuredContent` and `outputSchema` are kept in the record and taken
+    out of what is shown), so that scores are comparable between harnesses. `as-is`: what the server said."""
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            raise ConfigurationError(
+                f"An environment's name is made of lower-case letters, digits, '-' and '_': not {self.name!r}."
+            )
+        if self.tools and self.name in self.servers:
+            raise ConfigurationError(
+                f"Environment {self.name}: `tools` become a server named {self.name!r}, which `servers` names too."
+            )
+        if self.default_model is not None and self.default_model not in self.models:
+            raise ConfigurationError(
+                f"Environment {self.name}: default_model {self.default_model!r} is not among its models."
+            )
+        if not isinstance(self.rubric, Rubric):
+            object.__setattr__(self, "rubric", Rubric(*self.rubric))
+
+    @property
+    def scoring(self) -> Rubric:
+        """The rubric, whichever way it was given."""
+        assert isinstance(self.rubric, Rubric)
+        return self.rubric
+
+    def all_servers(self) -> dict[str, ToolServer]:
+        """Every tool server by name, the functions in `tools` as one in-process server. Imports the MCP SDK if need be."""
+        if not self.tools:
+            return dict(self.servers)
+        from mcp.server import MCPServer
+
+        server: MCPServer[Any] = MCPServer(self.name, version=self.version, subscriptions=False, log_level="WARNING")
+        for tool in self.tools:
+            server.add_tool(tool, structured_output=False)
+        return {self.name: PythonServer(server=server), **self.servers}
+
+    def iter_tasks(self, limit: int | None = None) -> Iterator[Task]:
+        """The tasks in order, with the environment's system prompt and limits where they have none.
+
+        Raises:
+            ConfigurationError: a key repeats, or something that is no `Task` comes.
+        """
+        source = self.tasks() if callable(self.tasks) else self.tasks
+        seen: set[str] = set()
+        for task in islice(source, limit):
+            if not isinstance(task, Task):
+                raise ConfigurationError(
+                    f"Environment {self.name}: its tasks yield a {type(task).__name__}, not a drawbar.Task."
+                )
+            if task.key in seen:
+                raise ConfigurationError(
+                    f"Environment {self.name}: task key {task.key!r} repeats. Keys must be unique."
+                )
+            seen.add(task.key)
+            yield replace(task, system=self.system) if task.system is None and self.system is not None else task

@@ -1,0 +1,45 @@
+"""The exceptions of our own: only those that a caller would act on differently from a builtin one."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class ConfigurationError(ValueError):
+    """Something that the user wrote (a file, a flag, an environment) is wrong; the message says what, where and what to do."""
+
+
+class UnknownName(LookupError):
+    """A name that nothing answers to. The message names the nearest ones that exist.
+
+    `str()` of a plain `LookupError` subclass such as `KeyError` quotes its argument; this one prints as written.
+    """
+
+    def __init__(self, kind: str, name: str, known: Iterable[str], hint: str = "") -> None:
+        self.name = name
+        known = sorted(known)
+        near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+        if near:
+            tail = f" Did you mean {' or '.join(repr(n) for n in near)}?"
+        elif known:
+            tail = f" Known: {', '.join(known)}."
+        else:
+            tail = " There are none."
+        super().__init__(f"No {kind} named {name!r}.{tail}{' ' + hint if hint else ''}")
+
+
+class StoreError(RuntimeError):
+    """The store could not be opened, read or written; nothing was half-written."""
+
+
+class StoreVersionError(StoreError):
+    """The store was written by a newer drawbar than this one."""
+
+
+class JudgeError(RuntimeError):
+    """A judge gave no verdict: no score, never a zero."""
+
+
+class HarnessError(RuntimeError):
+    """The harness itself failed (did not start, crashed, broke its contract), not the agent's work."""

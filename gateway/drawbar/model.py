@@ -1,0 +1,21 @@
+"""In-process models: a Python function in the place of a model behind an API. Oracles, baselines and scripted models are these."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from drawbar.task import Task
+
+
+class Model(Protocol):
+    """Answers a conversation in the chat dialect.
+
+    It gets what an API would get (`messages` and `tools` of a chat completions request) and, because it is ours, the task.
+    It keeps no state between calls: everything it needs stands in the messages. It returns the assistant's message:
+    `{"role": "assistant", "content": ..., "tool_calls": [...]}`.
+    """
+
+    async def __call__(
+        self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]], task: Task | None, /
+    ) -> Mapping[str, Any]: ...

@@ -1,0 +1,181 @@
+"""What the recorder takes: one frozen struct per table, each the whole row.
+
+Calls, tool calls, sessions and runs are written more than once, each time whole: the last write wins. Nodes, blobs and
+scores are written once and never change.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import msgspec
+
+
+class RunRow(msgspec.Struct, frozen=True, kw_only=True):
+    """environment x harness x model x rollouts per task."""
+
+    id: str
+    environment: str
+    environment_version: str
+    rubric_version: str
+    harness: str
+    model: str
+    rollouts: int
+    """Rollouts per task."""
+    config: bytes = b"{}"
+    """JSON: everything needed to resume it."""
+    status: str = "running"
+    """running | finished | interrupted | failed"""
+    started: float
+    """Unix seconds, as every time here."""
+    ended: float | None = None
+
+
+class SessionRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One agent at work."""
+
+    id: str
+    key_digest: bytes | None = None
+    run: str | None = None
+    environment: str | None = None
+    environment_version: str | None = None
+    task_key: str | None = None
+    task_hash: str | None = None
+    task: bytes | None = None
+    """`Task.to_json()`."""
+    rollout: int = 0
+    """Which of the run's rollouts of this task, from 0."""
+    attempt: int = 0
+    """Which try at this rollout, from 0; only the last counts."""
+    harness: str | None = None
+    model: str | None = None
+    config: bytes = b"{}"
+    """JSON: limits, sampling, seed: what a restarted gateway needs to go on."""
+    metadata: bytes = b"{}"
+    """JSON, set by the client."""
+    status: str = "open"
+    """open | ended"""
+    stop: str | None = None
+    """Why it ended: a name from `drawbar.causes`."""
+    error: str | None = None
+    started: float
+    ended: float | None = None
+
+
+class BlobRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A content-addressed body."""
+
+    digest: bytes
+    body: bytes
+
+
+class NodeRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One message, as its dialect said it. `id` is the digest of the parent's id and the canonical content."""
+
+    id: bytes
+    parent: bytes | None
+    depth: int
+    """0 for a root."""
+    dialect: str
+    body: bytes
+
+
+class CallRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One model exchange."""
+
+    id: str
+    session: str
+    seq: int
+    """Position in its session, from 0, by start."""
+    dialect: str
+    path: str
+    """The path that was asked for, without any key."""
+    model: str
+    """As the client named it."""
+    upstream: str = ""
+    """Where it went, and under which model name: `name/model`."""
+    request: bytes | None = None
+    """Node id of the request's last message."""
+    reply: bytes | None = None
+    """Node id of the reply."""
+    reply_body: bytes | None = None
+    """Blob digest of the reply as it was said, only where the node's own body differs (reasoning, say)."""
+    tools: bytes | None = None
+    """Blob digest of the tool schemas."""
+    request_envelope: bytes | None = None
+    """Blob digest of the request's other fields (or of the whole body when it could not be read)."""
+    response_envelope: bytes | None = None
+    """Blob digest of the response's other fields (or of the whole body when it could not be read)."""
+    streamed: bool = False
+    status: str = "started"
+    """started | answered | failed | abandoned (the client left) | refused (by us, before any upstream)"""
+    http_status: int | None = None
+    """What the client was answered."""
+    cause: str | None = None
+    """Why it is not `answered`: a name from `drawbar.causes`."""
+    error: str | None = None
+    finish: str | None = None
+    attempts: int = 0
+    """Requests sent upstream for it, retries and fallbacks included."""
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    cost: float | None = None
+    """US dollars; None where the price is not known."""
+    started: float
+    first_byte: float | None = None
+    """When the upstream's first byte came."""
+    ended: float | None = None
+
+
+class ToolCallRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One MCP `tools/call`."""
+
+    id: str
+    session: str
+    seq: int
+    server: str
+    tool: str
+    """As the server names it."""
+    name: str
+    """As the agent saw it."""
+    arguments: bytes
+    """JSON, as the agent sent it."""
+    meta: bytes = b"{}"
+    """JSON: the `_meta` that the agent sent."""
+    result: bytes | None = None
+    """JSON: the result as the server gave it, `_meta` included."""
+    shown: bytes | None = None
+    """JSON: the result as the agent got it, where that differs."""
+    is_error: bool = False
+    status: str = "started"
+    """started | answered | failed | cancelled"""
+    cause: str | None = None
+    error: str | None = None
+    started: float
+    ended: float | None = None
+
+
+class ScoreRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One value that a scorer (or a person) gave a session. Only ever added."""
+
+    id: str
+    session: str
+    name: str
+    kind: str
+    """reward | metric | group | feedback"""
+    value: float | None
+    """None: the scorer gave none; `error` says why."""
+    weight: float
+    rubric_version: str
+    source: str
+    """rollout | live | rescore | feedback"""
+    explanation: str | None = None
+    error: str | None = None
+    usage: bytes | None = None
+    """JSON: what a judge spent on it (`model`, `prompt_tokens`, `completion_tokens`, `cost`)."""
+    created: float
+
+
+Row: TypeAlias = RunRow | SessionRow | BlobRow | NodeRow | CallRow | ToolCallRow | ScoreRow

@@ -1,0 +1,62 @@
+"""Where an environment's tools come from: what a user writes to name an MCP server. `drawbar.tools` connects them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from drawbar.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from mcp.server import MCPServer
+
+Scope: TypeAlias = Literal["shared", "session"]
+"""One server for all sessions, or one for each."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Server:
+    scope: Scope = "shared"
+    timeout: float = 60.0
+    """Seconds that one tool call may take."""
+    max_result_bytes: int = 1_000_000
+    """Larger results are cut, and the cut is marked, before the agent sees them; the record keeps that too."""
+
+    def __post_init__(self) -> None:
+        if self.scope not in ("shared", "session"):
+            raise ConfigurationError(f"A server's scope is 'shared' or 'session', not {self.scope!r}.")
+        if self.timeout <= 0:
+            raise ConfigurationError(f"A server's timeout is a number of seconds above 0, not {self.timeout!r}.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PythonServer(_Server):
+    """An MCP server object in this process: no process, no socket."""
+
+    server: MCPServer[Any] | Callable[[], MCPServer[Any]]
+    """The server, or a factory of one (called once, or for each session with `scope="session"`)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandServer(_Server):
+    """A child process that speaks MCP over its standard input and output."""
+
+    command: Sequence[str]
+    """The program and its arguments; no shell is involved."""
+    env: Mapping[str, str] = field(default_factory=dict)
+    """Set for the child. It inherits no more of ours than PATH, HOME, LANG and the like; `pass_env` names what else."""
+    pass_env: Sequence[str] = ()
+    cwd: str | Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UrlServer(_Server):
+    """An MCP server at a URL (streamable HTTP)."""
+
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+ToolServer: TypeAlias = PythonServer | CommandServer | UrlServer

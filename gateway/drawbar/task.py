@@ -1,0 +1,110 @@
+"""A task: one unit of work that a harness is given, and the limits under which it works."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import orjson
+
+from drawbar.errors import ConfigurationError
+from drawbar.ids import digest
+
+ChatMessage = Mapping[str, Any]
+"""One message in the shape of OpenAI chat completions: `role`, `content`, ..."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """When a session must stop. `None` means no limit; reaching one is a clean stop, not a failure."""
+
+    turns: int | None = None
+    """Model exchanges that were answered."""
+    tokens: int | None = None
+    """Prompt and completion tokens together, over the whole session."""
+    cost: float | None = None
+    """US dollars, over the whole session."""
+    seconds: float | None = None
+    """Wall time, from the session's start."""
+
+    def within(self, outer: Limits | None) -> Limits:
+        """The stricter of the two, limit by limit."""
+        if outer is None:
+            return self
+        return Limits(**{f.name: _stricter(getattr(self, f.name), getattr(outer, f.name)) for f in fields(self)})
+
+
+def _stricter(a: Any, b: Any) -> Any:
+    return b if a is None else a if b is None else min(a, b)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """One unit of work.
+
+    Raises:
+        ConfigurationError: no prompt, or something in it that JSON cannot hold.
+    """
+
+    prompt: str | Sequence[ChatMessage]
+    """What the agent is asked: a text, or chat messages (earlier turns included)."""
+    answer: Any = None
+    """The reference answer, for rewards; the agent never sees it."""
+    key: str = ""
+    """A stable, human name, unique in the environment. Left empty it is the start of the task's hash."""
+    system: str | None = None
+    """The system prompt; the environment's, if there is one and this is None."""
+    info: Mapping[str, Any] = field(default_factory=dict)
+    """Anything else that rewards need (JSON)."""
+    limits: Limits | None = None
+    """Stricter limits than the environment's, for this task."""
+    hash: str = field(default="", init=False)
+    """Digest of everything but the key (40 hex digits): what resuming and splitting go by."""
+
+    def __post_init__(self) -> None:
+        if not self.prompt or (isinstance(self.prompt, str) and not self.prompt.strip()):
+            raise ConfigurationError(
+                f"Task {self.key or '(without a key)'} has no prompt. Give it `prompt=`, a text or chat messages."
+            )
+        object.__setattr__(self, "hash", self._digest())
+        if not self.key:
+            object.__setattr__(self, "key", self.hash[:12])
+
+    def _digest(self) -> str:
+        limits = None if self.limits is None else {f.name: getattr(self.limits, f.name) for f in fields(self.limits)}
+        try:
+            content = orjson.dumps(
+                [self.prompt if isinstance(self.prompt, str) else [dict(m) for m in self.prompt],
+                 self.answer, self.system, dict(self.info), limits],
+                option=orjson.OPT_SORT_KEYS,
+            )  # fmt: skip
+        except TypeError as error:
+            raise ConfigurationError(
+                f"Task {self.key or '(without a key)'} holds something that JSON cannot: {error}"
+            ) from error
+        return digest(content).hex()
+
+    @property
+    def messages(self) -> list[dict[str, Any]]:
+        """The opening messages in chat form, system prompt first."""
+        opening: list[dict[str, Any]] = [] if self.system is None else [{"role": "system", "content": self.system}]
+        if isinstance(self.prompt, str):
+            return [*opening, {"role": "user", "content": self.prompt}]
+        return [*opening, *(dict(message) for message in self.prompt)]
+
+    def to_json(self) -> bytes:
+        """The task as the store keeps it."""
+        value = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("hash", "limits")}
+        value["limits"] = (
+            None if self.limits is None else {f.name: getattr(self.limits, f.name) for f in fields(self.limits)}
+        )
+        return orjson.dumps(value)
+
+    @classmethod
+    def from_json(cls, data: bytes | str) -> Task:
+        """The task that `to_json` wrote."""
+        value = orjson.loads(data)
+        if value.get("limits") is not None:
+            value["limits"] = Limits(**value["limits"])
+        return cls(**value)

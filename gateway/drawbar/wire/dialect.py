@@ -1,0 +1,104 @@
+"""The seam between the gateway and the wire formats that agents speak. Pure: bytes and values in, bytes and values out.
+
+A dialect is one file beside this one and one row in `wire.DIALECTS`. Nothing outside this folder knows a dialect's fields.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from drawbar.wire.message import Message
+
+
+class BadBody(ValueError):
+    """A request or response that its dialect cannot read; the message says what and where."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What one exchange cost in tokens, as the provider counted it. `None`: it did not say."""
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request, split without building objects for what it carries."""
+
+    model: str
+    stream: bool
+    messages: Sequence[bytes]
+    """One slice of the body per message, in conversation order, each a JSON text."""
+    tools: bytes | None
+    """The tool schemas, one JSON text."""
+    envelope: bytes
+    """Every other field, as one JSON object."""
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """A complete response, whether it came whole or was assembled from a stream."""
+
+    message: bytes | None
+    """The reply as the dialect would carry it in the next request's history; `None` when there is none."""
+    finish: str | None
+    """Why the model stopped, in the dialect's own word."""
+    usage: Usage
+    envelope: bytes
+    """Every other field (id, model, logprobs, token ids, provider's own), one JSON object."""
+
+
+class Assembler(Protocol):
+    """Puts a response together again from the events of a stream."""
+
+    def feed(self, data: bytes) -> None:
+        """Take the payload of one event (what follows `data: `)."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether the event that ends the turn was seen."""
+
+    def response(self) -> Response:
+        """What was seen so far, as one response: complete if `ended`."""
+
+
+class Dialect(Protocol):
+    """One wire format."""
+
+    name: str
+
+    def split(self, body: bytes) -> Request:
+        """Raises `BadBody`."""
+
+    def canonical(self, message: bytes) -> bytes:
+        """The bytes that identify a message: equal for what means the same, reasoning outside. Raises `BadBody`."""
+
+    def normal(self, message: bytes) -> Message:
+        """A message slice in normal form."""
+
+    def patch(self, body: bytes, changes: Mapping[str, Any]) -> bytes:
+        """The body with these top-level fields set (or, where the value is None, removed); every other byte stays."""
+
+    def response(self, body: bytes) -> Response:
+        """Raises `BadBody`."""
+
+    def assembler(self) -> Assembler: ...
+
+    def ends_turn(self, data: bytes) -> bool:
+        """Whether this event's payload must be held back until the turn is durable."""
+
+    def error(self, status: int, message: str, code: str) -> bytes:
+        """A native error body, one that the dialect's SDKs raise with this message."""
+
+
+@dataclass(frozen=True, slots=True)
+class Overrides:
+    """Request fields that the gateway sets on behalf of a session, in dialect-neutral names."""
+
+    model: str | None = None
+    sampling: Mapping[str, Any] = field(default_factory=dict)

@@ -1,0 +1,1 @@
+"""The harnesses that ship with drawbar: one file per agent."""
