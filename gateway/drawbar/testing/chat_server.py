@@ -1,0 +1,202 @@
+"""A scripted model behind a real HTTP server that speaks OpenAI's chat completions, streaming and not.
+
+It answers `POST <anything>/chat/completions` and `GET <anything>/models`, so that any URL prefix works.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from drawbar.testing.script import Message, Reply, Script
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A line of the script that is an HTTP error."""
+
+    status: int = 500
+    message: str = "the scripted failure"
+    code: str | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes | None = None
+    """The whole body, instead of an OpenAI-shaped error."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hang:
+    """A line that never answers (until the client leaves)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A line whose stream breaks off after some events, with the connection closed."""
+
+    reply: Reply
+    after: int = 1
+
+
+Line = Reply | Failure | Hang | Cut
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """One request as it came."""
+
+    path: str
+    headers: dict[str, str]
+    """Names in lower case."""
+    body: dict[str, Any]
+    raw: bytes
+
+
+class ChatServer:
+    """What `serve_chat` yields."""
+
+    def __init__(self, lines: Sequence[Line] | Callable[[dict[str, Any]], Line], *, in_order: bool) -> None:
+        self._lines = lines
+        self._in_order = in_order
+        self.url = ""
+        """`http://host:port`"""
+        self.requests: list[Received] = []
+        self.left = asyncio.Event()
+        """Set when a client went away from a `Hang`."""
+        self.arrived = asyncio.Event()
+        """Set when the first request came."""
+
+    @property
+    def base_url(self) -> str:
+        """What OpenAI SDKs call `base_url`."""
+        return self.url + "/v1"
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        raw = await request.read()
+        body = orjson.loads(raw)
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        self.requests.append(Received(request.path, headers, body, raw))
+        self.arrived.set()
+        return await self._answer(request, body, self._line(body))
+
+    def _line(self, body: dict[str, Any]) -> Line:
+        if callable(self._lines):
+            return self._lines(body)
+        spoken = sum(message.get("role") == "assistant" for message in body["messages"])
+        turn = len(self.requests) - 1 if self._in_order else spoken
+        if turn >= len(self._lines):
+            return Failure(500, f"The script has {len(self._lines)} lines; turn {turn + 1} was asked for.")
+        return self._lines[turn]
+
+    async def _answer(self, request: web.Request, body: dict[str, Any], line: Line) -> web.StreamResponse:
+        match line:
+            case Failure():
+                error = {"error": {"message": line.message, "type": "error", "code": line.code}}
+                content = orjson.dumps(error) if line.body is None else line.body
+                return web.Response(
+                    status=line.status, body=content, headers={"Content-Type": "application/json", **line.headers}
+                )
+            case Hang():
+                try:
+                    await asyncio.Event().wait()
+                finally:
+                    self.left.set()
+                raise AssertionError("unreachable")
+            case Cut():
+                events = _events(body, self._message(line.reply, body))[: line.after]
+                return await _stream(request, events, cut=True)
+        message = self._message(line, body)
+        if body.get("stream"):
+            return await _stream(request, [*_events(body, message), b"[DONE]"])
+        return web.json_response(body=orjson.dumps(_completion(body, message)))
+
+    def _message(self, reply: Reply, body: dict[str, Any]) -> dict[str, Any]:
+        spoken = sum(m.get("role") == "assistant" for m in body["messages"])
+        return Script([reply] * (spoken + 1)).at(spoken, body["messages"])
+
+
+@asynccontextmanager
+async def serve_chat(
+    lines: Sequence[Line] | Callable[[dict[str, Any]], Line], *, in_order: bool = False, host: str = "127.0.0.1"
+) -> AsyncIterator[ChatServer]:
+    """Serve a scripted model over HTTP on a free port.
+
+    Each request is answered by the line of its turn (the number of assistant messages in it), so that any number of
+    conversations can go on at once. With `in_order=True` lines are used up one per request instead, whoever asks: for
+    failures that go away on a retry. `lines` may also be a function of the request's body.
+    """
+    server = ChatServer(lines, in_order=in_order)
+    application = web.Application(client_max_size=64 << 20)
+    application.router.add_post("/{prefix:.*}chat/completions", server.handle)
+    application.router.add_get("/{prefix:.*}models", _models)
+    runner = web.AppRunner(application, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, host, 0)
+        await site.start()
+        server.url = f"http://{host}:{runner.addresses[0][1]}"
+        yield server
+    finally:
+        await runner.cleanup()
+
+
+async def _models(request: web.Request) -> web.Response:
+    return web.json_response({"object": "list", "data": [{"id": "scripted", "object": "model", "owned_by": "drawbar"}]})
+
+
+def _usage(body: dict[str, Any], message: Message) -> dict[str, int]:
+    """Token counts that grow with the text: a quarter of its bytes."""
+    prompt, completion = len(orjson.dumps(body["messages"])) // 4, len(orjson.dumps(message)) // 4
+    return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
+
+
+def _completion(body: dict[str, Any], message: Message) -> dict[str, Any]:
+    finish = "tool_calls" if message.get("tool_calls") else "stop"
+    return {
+        "id": "chatcmpl-scripted",
+        "object": "chat.completion",
+        "created": 1_700_000_000,
+        "model": body.get("model"),
+        "choices": [{"index": 0, "message": message, "finish_reason": finish}],
+        "usage": _usage(body, message),
+    }
+
+
+def _events(body: dict[str, Any], message: Message) -> list[bytes]:
+    """The stream's events: the role, each word, each tool call in two pieces, the end, and the usage if asked for."""
+    deltas: list[dict[str, Any]] = [{"role": "assistant", "content": ""}]
+    deltas += [{"content": word} for word in _words(message.get("content") or "")]
+    for index, call in enumerate(message.get("tool_calls") or ()):
+        function = call["function"]
+        deltas.append({"tool_calls": [{"index": index, **call, "function": {**function, "arguments": ""}}]})
+        deltas.append({"tool_calls": [{"index": index, "function": {"arguments": function["arguments"]}}]})
+    finish = "tool_calls" if message.get("tool_calls") else "stop"
+    events = [_chunk(body, [{"index": 0, "delta": delta, "finish_reason": None}]) for delta in deltas]
+    events.append(_chunk(body, [{"index": 0, "delta": {}, "finish_reason": finish}]))
+    if (body.get("stream_options") or {}).get("include_usage"):
+        events.append(_chunk(body, [], usage=_usage(body, message)))
+    return [orjson.dumps(event) for event in events]
+
+
+def _words(text: str) -> list[str]:
+    return [word + " " for word in text.split(" ")[:-1]] + ([text.split(" ")[-1]] if text else [])
+
+
+def _chunk(body: dict[str, Any], choices: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
+    head = {"id": "chatcmpl-scripted", "object": "chat.completion.chunk", "created": 1_700_000_000}
+    return {**head, "model": body.get("model"), "choices": choices, **more}
+
+
+async def _stream(request: web.Request, events: Sequence[bytes], *, cut: bool = False) -> web.StreamResponse:
+    response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+    await response.prepare(request)
+    for event in events:
+        await response.write(b"data: " + event + b"\n\n")
+    if cut:
+        assert request.transport is not None
+        request.transport.abort()
+    return response
