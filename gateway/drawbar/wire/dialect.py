@@ -1,6 +1,7 @@
 """The seam between the gateway and the wire formats that agents speak. Pure: bytes and values in, bytes and values out.
 
-A dialect is one file beside this one and one row in `wire.DIALECTS`. Nothing outside this folder knows a dialect's fields.
+A dialect is one file beside this one and one row in `wire.DIALECTS`. Nothing outside this folder knows a dialect's
+fields.
 """
 
 from __future__ import annotations
@@ -53,15 +54,33 @@ class Response:
     """Every other field (id, model, logprobs, token ids, provider's own), one JSON object."""
 
 
+@dataclass(frozen=True, slots=True)
+class Overrides:
+    """Request fields that the gateway sets on behalf of a session, in dialect-neutral names."""
+
+    model: str | None = None
+    sampling: Mapping[str, Any] = field(default_factory=dict)
+    stream_usage: bool = False
+    """Ask for token counts at the end of a stream, where the client did not."""
+
+
 class Assembler(Protocol):
     """Puts a response together again from the events of a stream."""
 
-    def feed(self, data: bytes) -> None:
-        """Take the payload of one event (what follows `data: `)."""
+    def feed(self, data: bytes) -> bool:
+        """Take the payload of one event (what follows `data: `); True when it carries token counts and nothing else."""
 
     @property
     def ended(self) -> bool:
-        """Whether the event that ends the turn was seen."""
+        """Whether the event that ends the turn was seen: from it on, events are held back until the turn is durable."""
+
+    @property
+    def done(self) -> bool:
+        """Whether the event after which nothing comes was seen."""
+
+    @property
+    def error(self) -> str | None:
+        """What the provider said went wrong in the middle of the stream, or what of it cannot be read."""
 
     def response(self) -> Response:
         """What was seen so far, as one response: complete if `ended`."""
@@ -70,7 +89,8 @@ class Assembler(Protocol):
 class Dialect(Protocol):
     """One wire format."""
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def split(self, body: bytes) -> Request:
         """Raises `BadBody`."""
@@ -79,7 +99,10 @@ class Dialect(Protocol):
         """The bytes that identify a message: equal for what means the same, reasoning outside. Raises `BadBody`."""
 
     def normal(self, message: bytes) -> Message:
-        """A message slice in normal form."""
+        """A message slice in normal form. Raises `BadBody`."""
+
+    def changes(self, request: Request, overrides: Overrides) -> dict[str, Any]:
+        """The top-level fields that `overrides` change in this request, in the dialect's names: what `patch` takes."""
 
     def patch(self, body: bytes, changes: Mapping[str, Any]) -> bytes:
         """The body with these top-level fields set (or, where the value is None, removed); every other byte stays."""
@@ -89,16 +112,8 @@ class Dialect(Protocol):
 
     def assembler(self) -> Assembler: ...
 
-    def ends_turn(self, data: bytes) -> bool:
-        """Whether this event's payload must be held back until the turn is durable."""
-
     def error(self, status: int, message: str, code: str) -> bytes:
         """A native error body, one that the dialect's SDKs raise with this message."""
 
-
-@dataclass(frozen=True, slots=True)
-class Overrides:
-    """Request fields that the gateway sets on behalf of a session, in dialect-neutral names."""
-
-    model: str | None = None
-    sampling: Mapping[str, Any] = field(default_factory=dict)
+    def error_message(self, body: bytes) -> str:
+        """What a provider's error body says, in one line; of a body that cannot be read, its beginning."""

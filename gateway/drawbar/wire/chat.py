@@ -1,0 +1,128 @@
+"""The `chat` dialect: OpenAI chat completions.
+
+Reference: https://platform.openai.com/docs/api-reference/chat. What providers add (reasoning, cache marks, token ids)
+is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+from drawbar.wire.chat_message import canonical, normal
+from drawbar.wire.chat_stream import ChatAssembler
+from drawbar.wire.chat_usage import usage
+from drawbar.wire.dialect import Assembler, BadBody, Overrides, Request, Response
+from drawbar.wire.fields import fields, items, joined, patched
+from drawbar.wire.message import Message
+from drawbar.wire.tolerant import dump, load, load_object
+
+_STRING: Final = msgspec.json.Decoder(str)
+_TYPES: Final = {
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    409: "conflict_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+}
+
+
+class ChatDialect:
+    """OpenAI chat completions."""
+
+    name = "chat"
+
+    def split(self, body: bytes) -> Request:
+        values = fields(body)
+        if "messages" not in values:
+            raise BadBody("`messages` is missing")
+        messages = items(values.pop("messages"), "messages")
+        if not messages:
+            raise BadBody("`messages` is empty")
+        model = _text(values.pop("model", None), "model")
+        stream = values.pop("stream", None)
+        tools = bytes(values.pop("tools", b"null"))
+        return Request(
+            model=model,
+            stream=stream is not None and bytes(stream) == b"true",
+            messages=messages,
+            tools=None if tools in (b"null", b"[]") else tools,
+            envelope=joined(values),
+        )
+
+    def canonical(self, message: bytes) -> bytes:
+        return canonical(message)
+
+    def normal(self, message: bytes) -> Message:
+        return normal(message)
+
+    def changes(self, request: Request, overrides: Overrides) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        if overrides.model is not None and overrides.model != request.model:
+            found["model"] = overrides.model
+        envelope = load(request.envelope) if overrides.sampling or (overrides.stream_usage and request.stream) else {}
+        for key, value in overrides.sampling.items():
+            # Newer models take only the newer name; a client that uses it knows its model.
+            name = "max_completion_tokens" if key == "max_tokens" and "max_completion_tokens" in envelope else key
+            if name not in envelope or envelope[name] != value:
+                found[name] = value
+        if overrides.stream_usage and request.stream:
+            options = envelope.get("stream_options") or {}
+            if isinstance(options, dict) and not options.get("include_usage"):
+                found["stream_options"] = {**options, "include_usage": True}
+        return found
+
+    def patch(self, body: bytes, changes: Mapping[str, Any]) -> bytes:
+        return patched(body, changes)
+
+    def response(self, body: bytes) -> Response:
+        try:
+            return _response(body)
+        except BadBody:
+            # Only the fast way of cutting the bytes may have failed: read it whole, and write it again.
+            return _response(dump(load_object(body, "the answer")))
+
+    def assembler(self) -> Assembler:
+        return ChatAssembler()
+
+    def error(self, status: int, message: str, code: str) -> bytes:
+        kind = _TYPES.get(status, "invalid_request_error" if status < 500 else "server_error")
+        return dump({"error": {"message": message, "type": kind, "param": None, "code": code}})
+
+    def error_message(self, body: bytes) -> str:
+        try:
+            value = load(body)
+        except BadBody:
+            return body[:500].decode("utf-8", "replace").strip()
+        error = value.get("error", value) if isinstance(value, dict) else value
+        said = error.get("message", error.get("detail")) if isinstance(error, dict) else error
+        return (said if isinstance(said, str) else dump(value).decode("utf-8", "replace"))[:2000]
+
+
+def _text(value: msgspec.Raw | None, name: str) -> str:
+    if value is None:
+        raise BadBody(f"`{name}` is missing")
+    try:
+        return _STRING.decode(value)
+    except msgspec.MsgspecError as error:
+        raise BadBody(f"`{name}` must be a string") from error
+
+
+def _response(body: bytes) -> Response:
+    values = fields(body)
+    if "choices" not in values:
+        raise BadBody("the answer has no `choices`")
+    choices = [fields(choice) for choice in items(values["choices"], "choices")]
+    first = next((choice for choice in choices if bytes(choice.get("index", b"0")) == b"0"), None)
+    message = first.pop("message", None) if first is not None else None
+    values["choices"] = msgspec.Raw(msgspec.json.encode(choices))
+    finish = load(bytes(first["finish_reason"])) if first is not None and "finish_reason" in first else None
+    return Response(
+        message=None if message is None or bytes(message) == b"null" else bytes(message),
+        finish=finish if isinstance(finish, str) else None,
+        usage=usage(load(bytes(values["usage"]))) if "usage" in values else usage(None),
+        envelope=joined(values),
+    )
