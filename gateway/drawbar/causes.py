@@ -1,7 +1,7 @@
 """Why a rollout ended, and what follows from it: the one table of causes.
 
-`retry`: trying the same rollout again may help. `score`: the rubric runs on what was recorded. `count`: the rollout enters
-the mean reward; one that does not count is reported as invalid, never as zero.
+`retry`: trying the same rollout again may help. `score`: the rubric runs on what was recorded. `count`: the rollout
+enters the mean reward; one that does not count is reported as invalid, never as zero.
 """
 
 from __future__ import annotations
@@ -31,9 +31,7 @@ _TABLE: Final = (
     Cause("context_overflow", False, True, True, "the conversation outgrew the model's context"),
     Cause("agent_failed", False, True, True, "the agent gave up or exited with an error of its own"),
     Cause("upstream_rate_limited", True, False, False, "the model's provider refused for rate, to the last retry"),
-    Cause(
-        "upstream_unavailable", True, False, False, "the model could not be reached or answered 5xx, to the last retry"
-    ),
+    Cause("upstream_unavailable", True, False, False, "the model was not reached or answered 5xx, to the last retry"),
     Cause("upstream_rejected", False, False, False, "the model's provider refused the request (4xx)"),
     Cause("upstream_broken", True, False, False, "the model's answer broke off or could not be read"),
     Cause("tool_server_failed", True, False, False, "a tool server died or could not be started"),

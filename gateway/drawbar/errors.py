@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 
 class ConfigurationError(ValueError):
-    """Something that the user wrote (a file, a flag, an environment) is wrong; the message says what, where and what to do."""
+    """What the user wrote is wrong (a file, a flag, an environment); the message says what, where and what to do."""
 
 
 class UnknownName(LookupError):
@@ -43,3 +43,7 @@ class JudgeError(RuntimeError):
 
 class HarnessError(RuntimeError):
     """The harness itself failed (did not start, crashed, broke its contract), not the agent's work."""
+
+
+class ToolServerError(RuntimeError):
+    """A tool server could not be started or reached, or died; the message says which, how, and the last it said."""

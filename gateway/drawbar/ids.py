@@ -14,7 +14,7 @@ _ENCODED = [a + b for a in _ALPHABET for b in _ALPHABET]
 
 
 def new_id(prefix: str) -> str:
-    """A new identifier such as `ses_01jd8m...`: sorts by time of making (milliseconds), 60 random bits, safe in a URL."""
+    """A new identifier such as `ses_01jd8m...`: sorts by time (milliseconds), then 60 random bits; safe in a URL."""
     value = (int(time.time() * 1000) << 60) | secrets.randbits(60)
     return prefix + "_" + "".join(_ENCODED[(value >> shift) & 1023] for shift in range(100, -1, -10))
 

@@ -1,4 +1,4 @@
-"""In-process models: a Python function in the place of a model behind an API. Oracles, baselines and scripted models are these."""
+"""In-process models: a Python function in the place of a model behind an API (oracles, baselines, scripted models)."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from drawbar.task import Task
 class Model(Protocol):
     """Answers a conversation in the chat dialect.
 
-    It gets what an API would get (`messages` and `tools` of a chat completions request) and, because it is ours, the task.
-    It keeps no state between calls: everything it needs stands in the messages. It returns the assistant's message:
+    It gets what an API would get (`messages` and `tools` of a chat completions request) and, because it is ours, the
+    task. It keeps no state between calls: all it needs stands in the messages. It returns the assistant's message:
     `{"role": "assistant", "content": ..., "tool_calls": [...]}`.
     """
 

@@ -34,6 +34,10 @@ class Limits:
             return self
         return Limits(**{f.name: _stricter(getattr(self, f.name), getattr(outer, f.name)) for f in fields(self)})
 
+    def to_dict(self) -> dict[str, int | float | None]:
+        """The limits by name."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
 
 def _stricter(a: Any, b: Any) -> Any:
     return b if a is None else a if b is None else min(a, b)
@@ -71,8 +75,11 @@ class Task:
         if not self.key:
             object.__setattr__(self, "key", self.hash[:12])
 
+    def _named(self) -> str:
+        return f"Task {self.key!r}" if self.key else "A task without a key"
+
     def _digest(self) -> str:
-        limits = None if self.limits is None else {f.name: getattr(self.limits, f.name) for f in fields(self.limits)}
+        limits = None if self.limits is None else self.limits.to_dict()
         try:
             content = orjson.dumps(
                 [self.prompt if isinstance(self.prompt, str) else [dict(m) for m in self.prompt],
