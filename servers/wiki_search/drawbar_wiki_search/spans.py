@@ -12,8 +12,8 @@ from typing import Final
 STOP_WORDS: Final = frozenset(
     "a about after all also an and any are as at be been before between but by can could did do does during each"
     " for from had has have he her his how if in into is it its like many more most much name no not of on one or other"
-    " over she so some than that the their them then there these they this those through to two under up used was were what"
-    " when where which while who whom whose why will with would year years".split()
+    " over she so some than that the their them then there these they this those through to two under up used was were"
+    " what when where which while who whom whose why will with would year years".split()
 )
 _YEAR: Final = r"\b(?:1[0-9]{3}|20[0-9]{2})\b"
 _QUANTITY: Final = (

@@ -23,7 +23,7 @@ TASKS = list(load_questions(QUESTIONS))
 async def play(model: Model, task: Task) -> tuple[str, list[str]]:
     """The final answer and the names of the tools called on the way."""
     tools = WikiTools(open_corpus())
-    messages: list[Mapping[str, Any]] = task.messages
+    messages: list[Mapping[str, Any]] = [*task.messages]
     called: list[str] = []
     while True:
         reply = await model(messages, [], task)
