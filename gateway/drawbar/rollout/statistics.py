@@ -26,15 +26,15 @@ class Estimate:
 
 
 def clustered_mean(clusters: Iterable[Sequence[float]]) -> Estimate | None:
-    """The mean of all values with a 95 % interval that allows for values of one cluster (a task's rollouts) being alike.
+    """The mean of all values with a 95 % interval that allows for values of one cluster (one task) being alike.
 
     With G clusters, N values x_gi in all and their mean m, the cluster-robust variance of m is
 
         G / (G - 1) * sum over g of (sum over i of (x_gi - m))^2 / N^2
 
     and the interval is m +- t(0.975, G - 1) standard errors. Sources: Miller 2024, "Adding Error Bars to Evals"
-    (arXiv:2411.00640), with the small-sample factor and the t distribution of Cameron and Miller 2015, "A Practitioner's
-    Guide to Cluster-Robust Inference". With one value per cluster it is the ordinary standard error.
+    (arXiv:2411.00640), with the small-sample factor and the t distribution of Cameron and Miller 2015,
+    "A Practitioner's Guide to Cluster-Robust Inference". With one value per cluster it is the ordinary standard error.
 
     Returns None when there is no value at all.
     """
