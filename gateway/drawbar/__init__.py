@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from drawbar.environment import Environment
     from drawbar.harness import Assignment, Harness, Outcome
-    from drawbar.judging import Judge, judge
+    from drawbar.judging import Judge, Verdict, judge
+    from drawbar.loading import load_environment
     from drawbar.model import Model
     from drawbar.rubric import Rubric, Scorer, group_reward, metric, reward
     from drawbar.server import CommandServer, PythonServer, UrlServer
     from drawbar.task import Limits, Task
+    from drawbar.taskfile import TaskFile
     from drawbar.trajectory import Call, Finding, Node, Score, ToolCall, Trajectory
 
 __all__ = [
@@ -35,11 +37,14 @@ __all__ = [
     "Score",
     "Scorer",
     "Task",
+    "TaskFile",
     "ToolCall",
     "Trajectory",
     "UrlServer",
+    "Verdict",
     "group_reward",
     "judge",
+    "load_environment",
     "metric",
     "reward",
 ]
@@ -49,11 +54,13 @@ __version__ = "0.1.0"
 _HOMES = {
     "environment": ("Environment",),
     "harness": ("Assignment", "Harness", "Outcome"),
-    "judging": ("Judge", "judge"),
+    "judging": ("Judge", "Verdict", "judge"),
+    "loading": ("load_environment",),
     "model": ("Model",),
     "rubric": ("Rubric", "Scorer", "group_reward", "metric", "reward"),
     "server": ("CommandServer", "PythonServer", "UrlServer"),
     "task": ("Limits", "Task"),
+    "taskfile": ("TaskFile",),
     "trajectory": ("Call", "Finding", "Node", "Score", "ToolCall", "Trajectory"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

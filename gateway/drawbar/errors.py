@@ -18,15 +18,16 @@ class UnknownName(LookupError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str], hint: str = "") -> None:
         self.name = name
-        known = sorted(known)
-        near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-        if near:
-            tail = f" Did you mean {' or '.join(repr(n) for n in near)}?"
-        elif known:
-            tail = f" Known: {', '.join(known)}."
-        else:
-            tail = " There are none."
-        super().__init__(f"No {kind} named {name!r}.{tail}{' ' + hint if hint else ''}")
+        super().__init__(f"No {kind} named {name!r}.{nearest(name, known)}{' ' + hint if hint else ''}")
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A sentence (with a space before it) that names what was probably meant, or else all that there is."""
+    known = sorted(known)
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    if near:
+        return f" Did you mean {' or '.join(map(repr, near))}?"
+    return f" Known: {', '.join(known)}." if known else " There are none."
 
 
 class StoreError(RuntimeError):
