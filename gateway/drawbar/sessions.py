@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from drawbar.task import Limits, Task
 
 if TYPE_CHECKING:
     from drawbar.environment import Environment
+    from drawbar.proxy.flight import Flight
     from drawbar.record.graph import SessionGraph
 
 
@@ -51,6 +53,21 @@ class Session:
     tool_calls: int = 0
     stop: str | None = None
     """A cause once it has ended (or must not go on)."""
+    live: bool = False
+    """Opened for one request that named no session, and ended with it."""
+    in_flight: int = 0
+    """Model calls under way that may become turns."""
+    flights: dict[object, Flight] = field(default_factory=dict)
+    """Calls whose client marks retries, under way or answered lately, by what identifies a repetition."""
+    aborts: set[Callable[[str], None]] = field(default_factory=set)
+    """How to stop each call under way; called with a cause."""
+    idle: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set while no call is under way."""
+    epoch: int = 0
+    """The recorder's epoch that the graph's memory belongs to."""
+
+    def __post_init__(self) -> None:
+        self.idle.set()
 
     @property
     def id(self) -> str:
@@ -65,3 +82,29 @@ class Session:
         """The position of a tool call that starts now."""
         self.tool_calls += 1
         return self.tool_calls - 1
+
+    def exhausted(self, now: float) -> str | None:
+        """The limit that forbids another model call at this time, by its cause. Calls under way count as turns."""
+        limits = self.limits
+        if limits.turns is not None and self.turns + self.in_flight >= limits.turns:
+            return "limit_turns"
+        if limits.tokens is not None and self.tokens >= limits.tokens:
+            return "limit_tokens"
+        if limits.cost is not None and self.cost >= limits.cost:
+            return "limit_cost"
+        if limits.seconds is not None and now - self.row.started >= limits.seconds:
+            return "limit_time"
+        return None
+
+    def enter(self, abort: Callable[[str], None]) -> None:
+        """A model call starts; `abort` stops it."""
+        self.in_flight += 1
+        self.aborts.add(abort)
+        self.idle.clear()
+
+    def leave(self, abort: Callable[[str], None]) -> None:
+        """The call that entered with `abort` is over and recorded."""
+        self.in_flight -= 1
+        self.aborts.discard(abort)
+        if not self.aborts:
+            self.idle.set()

@@ -15,7 +15,7 @@ from drawbar.wire.tolerant import dump, load, load_object
 
 _REASONING: Final = frozenset({"thinking", "redacted_thinking", "reasoning", "reasoning_text"})
 _ASSISTANT: Final = ("refusal", "audio", "function_call")
-"""What says something in an assistant's message, beside content and tool calls: all else is the provider's and gets lost."""
+"""What says something in an assistant's message, beside content and tool calls: clients lose all else."""
 _NOT_IDENTITY: Final = frozenset({"role", "content", "tool_calls", "cache_control"})
 _ROLES: Final[dict[str, Role]] = {
     "system": "system", "developer": "system", "user": "user", "assistant": "assistant",

@@ -17,6 +17,7 @@ def usage(value: Any) -> Usage:
         cached_tokens=_count(
             _in(value, "prompt_tokens_details", "cached_tokens", value.get("prompt_cache_hit_tokens"))
         ),
+        cost=_dollars(value.get("cost")),
         reasoning_tokens=_count(_in(value, "completion_tokens_details", "reasoning_tokens", None)),
     )
 
@@ -25,6 +26,10 @@ def _in(value: dict[str, Any], outer: str, inner: str, otherwise: Any) -> Any:
     details = value.get(outer)
     found = details.get(inner) if isinstance(details, dict) else None
     return otherwise if found is None else found
+
+
+def _dollars(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0 else None
 
 
 def _count(value: Any) -> int | None:

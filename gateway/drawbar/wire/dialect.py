@@ -25,6 +25,8 @@ class Usage:
     completion_tokens: int | None = None
     cached_tokens: int | None = None
     reasoning_tokens: int | None = None
+    cost: float | None = None
+    """US dollars, where the provider itself names them."""
 
 
 @dataclass(frozen=True, slots=True)

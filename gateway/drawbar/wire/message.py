@@ -1,4 +1,4 @@
-"""The normal form of a message: what every dialect is read into. Derived on read; never stored instead of the original."""
+"""The normal form of a message: what every dialect is read into. Derived on read; never stored in its place."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Server-sent events: a stream of bytes cut into events, whatever way the network cut it before.
 
-Format: https://html.spec.whatwg.org/multipage/server-sent-events.html (lines end in LF, CRLF or CR; a blank line ends an
-event).
+Format: https://html.spec.whatwg.org/multipage/server-sent-events.html. Lines end in LF, CRLF or CR; a blank line ends
+an event.
 """
 
 from __future__ import annotations

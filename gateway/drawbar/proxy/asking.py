@@ -1,0 +1,121 @@
+"""Asking upstreams until one answers: the loop around `failures.decide`."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+from drawbar.proxy.failures import RetryPolicy, decide, refusal
+from drawbar.proxy.upstream import Exchange, UpstreamError, UpstreamReply, header
+from drawbar.wire.dialect import BadBody, Dialect, Response
+from drawbar.wire.tolerant import load
+
+if TYPE_CHECKING:
+    from drawbar.proxy.models import Target
+
+
+@dataclass(slots=True)
+class Answered:
+    """A whole answer of 2xx."""
+
+    target: Target
+    attempts: int
+    reply: UpstreamReply
+    body: bytes
+    response: Response | None
+    """What its dialect reads in it; None where no dialect was asked."""
+
+
+@dataclass(slots=True)
+class Streaming:
+    """An answer of 2xx whose events are yet to come."""
+
+    target: Target
+    attempts: int
+    reply: UpstreamReply
+
+
+Asked: TypeAlias = Answered | Streaming
+
+
+@dataclass(slots=True)
+class Attempts:
+    """How many requests were sent, for whoever is told of the end by an exception."""
+
+    count: int = 0
+    target: Target | None = None
+
+
+async def ask(
+    targets: Sequence[Target],
+    exchange: Callable[[Target], Exchange],
+    dialect: Dialect | None,
+    policy: RetryPolicy,
+    attempts: Attempts | None = None,
+) -> Asked:
+    """The first usable answer.
+
+    Raises:
+        UpstreamError: none came, to the last retry and the last fallback: the last one's error.
+    """
+    attempts = attempts or Attempts()
+    for position, target in enumerate(targets):
+        attempt = 0
+        attempts.target = target
+        while True:
+            attempt += 1
+            attempts.count += 1
+            try:
+                return await _once(target, exchange(target), dialect, attempts.count)
+            except UpstreamError as error:
+                left = len(targets) - position - 1
+                decision = decide(error, attempt=attempt, fallbacks=left, policy=policy, jitter=random.random())
+                if decision.action == "give up":
+                    raise
+                if decision.action == "fallback":
+                    break
+            await asyncio.sleep(decision.wait)
+    raise AssertionError("decide() gives up at the last target")
+
+
+async def _once(target: Target, exchange: Exchange, dialect: Dialect | None, count: int) -> Asked:
+    reply = await target.upstream.send(exchange)
+    try:
+        if reply.status >= 300:
+            body = await reply.read()
+            raise refusal(reply.status, reply.headers, body, dialect.error_message(body) if dialect else "")
+        if (header(reply.headers, b"content-type") or b"").startswith(b"text/event-stream"):
+            return Streaming(target, count, reply)
+        body = await reply.read()
+        return Answered(target, count, reply, body, None if dialect is None else _read(dialect, reply, body))
+    except BaseException:
+        await reply.aclose()
+        raise
+
+
+def _read(dialect: Dialect, reply: UpstreamReply, body: bytes) -> Response:
+    try:
+        return dialect.response(body)
+    except BadBody as error:
+        hidden = _hidden_refusal(dialect, reply, body)
+        if hidden is not None:
+            raise hidden from None
+        said = f"the provider's answer cannot be read: {error}"
+        raise UpstreamError("upstream_broken", said, retry=True, body_seen=body) from error
+
+
+def _hidden_refusal(dialect: Dialect, reply: UpstreamReply, body: bytes) -> UpstreamError | None:
+    """Some providers answer 200 and put the error, with the status that they mean, into the body."""
+    try:
+        value = load(body)
+    except BadBody:
+        return None
+    error = value.get("error") if isinstance(value, dict) else None
+    if not error:
+        return None
+    code = error.get("code") if isinstance(error, dict) else None
+    status = code if isinstance(code, int) and 400 <= code < 600 else 502
+    return refusal(status, reply.headers, body, dialect.error_message(body))

@@ -1,0 +1,171 @@
+"""The bookkeeping of one model call: what becomes of it as rows, and what it adds to its session. No I/O, no waiting."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from drawbar.ids import new_id
+from drawbar.record.rows import CallRow, Row
+from drawbar.wire.dialect import BadBody, Dialect, Request, Response, Usage
+
+if TYPE_CHECKING:
+    from drawbar.proxy.models import Target
+    from drawbar.sessions import Session
+
+NO_USAGE: Final = Usage()
+
+
+class Call:
+    """One model call, from its intent to its end."""
+
+    def __init__(self, session: Session, dialect: Dialect, path: str, epoch: int) -> None:
+        """`epoch` is the recorder's: a graph whose memory is of an older one may remember what was never stored."""
+        if session.epoch != epoch:
+            session.graph.drop()
+            session.epoch = epoch
+        self.session = session
+        self.dialect = dialect
+        self.request: Request | None = None
+        self.target: Target | None = None
+        self.first_byte: float | None = None
+        self.attempts = 0
+        self.counted = False
+        """Whether it became a turn."""
+        self.row = CallRow(
+            id=new_id("call"),
+            session=session.id,
+            seq=session.next_call(),
+            dialect=dialect.name,
+            path=path,
+            model="",
+            started=time.time(),
+        )
+
+    def begin(self, body: bytes) -> list[Row]:
+        """Read the request; the rows of the intent. Raises `BadBody`; what was sent is then kept by `unreadable`."""
+        request = self.request = self.dialect.split(body)
+        graph = self.session.graph
+        leaf, rows = graph.request(self.dialect, request.messages)
+        found: list[Row] = list(rows)
+        envelope, blobs = graph.blob(request.envelope)
+        found += blobs
+        tools = None
+        if request.tools is not None:
+            tools, blobs = graph.blob(request.tools)
+            found += blobs
+        self.row = msgspec.structs.replace(
+            self.row, model=request.model, request=leaf, tools=tools, request_envelope=envelope, streamed=request.stream
+        )
+        found.append(self.row)
+        return found
+
+    def refused(self, status: int, cause: str, error: str, body: bytes | None = None) -> list[Row]:
+        """The rows of a call that no upstream was asked for; `body` where the request could not be read."""
+        rows: list[Row] = []
+        name = self.row.request_envelope
+        if body is not None:
+            name, blobs = self.session.graph.blob(body)
+            rows += blobs
+        self.row = msgspec.structs.replace(
+            self.row,
+            status="refused",
+            http_status=status,
+            cause=cause,
+            error=error,
+            request_envelope=name,
+            ended=time.time(),
+        )
+        return [*rows, self.row]
+
+    def answered(self, response: Response, status: int) -> list[Row]:
+        """The rows of a complete answer; it is a turn from now on."""
+        rows = self._end(response, status="answered", http_status=status, cause=None, error=None)
+        self._count_turn()
+        return rows
+
+    def ended_badly(
+        self,
+        kind: str,
+        cause: str,
+        error: str,
+        *,
+        http_status: int | None,
+        response: Response | None,
+        seen: bytes | None,
+    ) -> list[Row]:
+        """The rows of a call that came to nothing or to a part of an answer. `kind`: failed | abandoned.
+
+        `seen`: what came of an answer that cannot be read.
+        """
+        return self._end(response, status=kind, http_status=http_status, cause=cause, error=error, seen=seen)
+
+    def taken_up(self) -> list[Row]:
+        """The rows once a retry was given the answer that its first client did not wait for."""
+        self._count_turn()
+        self.row = msgspec.structs.replace(self.row, status="answered", cause=None, error=None)
+        return [self.row]
+
+    def _count_turn(self) -> None:
+        if not self.counted:
+            self.counted = True
+            self.session.turns += 1
+
+    def _end(
+        self,
+        response: Response | None,
+        *,
+        status: str,
+        http_status: int | None,
+        cause: str | None,
+        error: str | None,
+        seen: bytes | None = None,
+    ) -> list[Row]:
+        graph, rows = self.session.graph, list[Row]()
+        reply = reply_body = envelope = None
+        if response is not None and response.message is not None:
+            try:
+                reply, nodes, reply_body = graph.reply(self.dialect, self.row.request, response.message)
+                rows += nodes
+            except BadBody:
+                seen = seen or response.message
+        if response is not None or seen is not None:
+            envelope, blobs = graph.blob(seen if seen is not None or response is None else response.envelope)
+            rows += blobs
+        usage = response.usage if response is not None else NO_USAGE
+        cost = self._account(usage)
+        self.row = msgspec.structs.replace(
+            self.row,
+            upstream=self.target.label if self.target is not None else "",
+            reply=reply,
+            reply_body=reply_body,
+            response_envelope=envelope,
+            status=status,
+            http_status=http_status,
+            cause=cause,
+            error=error,
+            finish=response.finish if response is not None else None,
+            attempts=self.attempts,
+            prompt_tokens=usage.prompt_tokens,
+            completion_tokens=usage.completion_tokens,
+            cached_tokens=usage.cached_tokens,
+            reasoning_tokens=usage.reasoning_tokens,
+            cost=cost,
+            first_byte=self.first_byte,
+            ended=time.time(),
+        )
+        rows.append(self.row)
+        return rows
+
+    def _account(self, usage: Usage) -> float | None:
+        """Add what the call took to its session; its cost."""
+        session = self.session
+        prompt, completion = usage.prompt_tokens or 0, usage.completion_tokens or 0
+        session.tokens += prompt + completion
+        cost = usage.cost
+        if cost is None and self.target is not None and usage.prompt_tokens is not None:
+            cost = self.target.upstream.cost(self.target.model, prompt, usage.cached_tokens or 0, completion)
+        session.cost += cost or 0.0
+        return cost

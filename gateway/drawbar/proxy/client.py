@@ -1,0 +1,111 @@
+"""The client's side of one HTTP request: its body, what it is answered, whether it is still there."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Final, TypeAlias
+
+from drawbar.proxy.upstream import Headers
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+ASGIApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+JSON: Final = (b"content-type", b"application/json")
+_WATCH_AFTER: Final = 0.05
+"""Seconds after which somebody watches whether the client leaves: most exchanges are over before, and save a task."""
+
+
+class BodyTooLarge(ValueError):
+    """The request's body is larger than allowed; the rest of it was not read."""
+
+
+class ClientGone(ConnectionError):
+    """The client left before its request was complete."""
+
+
+class Client:
+    """One request and its answer."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.scope = scope
+        self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        self.left = False
+        self.started = False
+        """Whether the answer's head was sent."""
+        self._receive = receive
+        self._send = send
+        self._timer: asyncio.TimerHandle | None = None
+        self._watcher: asyncio.Task[None] | None = None
+
+    async def body(self, limit: int) -> bytes:
+        """The request's body.
+
+        Raises:
+            BodyTooLarge: it says, or turns out, to be of more than `limit` bytes.
+            ClientGone: it broke off.
+        """
+        said = self.headers.get(b"content-length")
+        if said is not None and said.isdigit() and int(said) > limit:
+            raise BodyTooLarge
+        parts: list[bytes] = []
+        size = 0
+        while True:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                self.left = True
+                raise ClientGone
+            part: bytes = message.get("body", b"")
+            size += len(part)
+            if size > limit:
+                raise BodyTooLarge
+            if not message.get("more_body", False):
+                return b"".join((*parts, part)) if parts else part
+            parts.append(part)
+
+    async def answer(self, status: int, headers: Headers, body: bytes) -> None:
+        """The whole answer; `content-length` is set here."""
+        await self.start(status, [*headers, (b"content-length", b"%d" % len(body))])
+        await self.write(body, last=True)
+
+    async def start(self, status: int, headers: Headers) -> None:
+        self.started = True
+        await self._put({"type": "http.response.start", "status": status, "headers": headers})
+
+    async def write(self, data: bytes, *, last: bool = False) -> None:
+        await self._put({"type": "http.response.body", "body": data, "more_body": not last})
+
+    async def _put(self, message: dict[str, Any]) -> None:
+        if self.left:
+            return
+        try:
+            await self._send(message)
+        except OSError:
+            self.left = True
+
+    def watch(self, on_leave: Callable[[], None]) -> None:
+        """Call `on_leave` when the client goes away (not at once: after a moment in which most answers are complete)."""
+        self._timer = asyncio.get_running_loop().call_later(_WATCH_AFTER, self._start_watching, on_leave)
+
+    def unwatch(self) -> None:
+        """Nobody cares any longer whether the client leaves."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._watcher is not None:
+            self._watcher.cancel()
+
+    def _start_watching(self, on_leave: Callable[[], None]) -> None:
+        self._watcher = asyncio.create_task(self._watch(on_leave))
+
+    async def _watch(self, on_leave: Callable[[], None]) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self.left = True
+        on_leave()
+
+
+async def answer_json(client: Client, status: int, body: bytes, *headers: tuple[bytes, bytes]) -> None:
+    """A JSON answer that no SDK should ask for again by itself."""
+    await client.answer(status, [JSON, *headers], body)

@@ -1,0 +1,135 @@
+"""An upstream that speaks the dialect over HTTP: bytes out, bytes back."""
+
+from __future__ import annotations
+
+import urllib.request
+from collections.abc import AsyncIterator, Callable
+from typing import Final
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from drawbar.proxy.prices import cost
+from drawbar.proxy.upstream import Exchange, Headers, UpstreamError, UpstreamReply
+
+_BROKEN: Final = (aiohttp.ClientError, TimeoutError, OSError)
+
+
+class HttpUpstream:
+    """One base URL, one client, kept for the process."""
+
+    def __init__(
+        self,
+        name: str,
+        base_url: str,
+        *,
+        key: Callable[[], str | None] = lambda: None,
+        prices: str | None = None,
+        streams_usage: bool = True,
+        timeout: float = 600.0,
+    ) -> None:
+        """`key` is asked for at each request and may raise `UpstreamError`; `prices` is the prefix in the table of
+        prices; `timeout` is in seconds without a byte."""
+        self.name = name
+        self.streams_usage = streams_usage
+        self._base = base_url.rstrip("/")
+        self._key = key
+        self._prices = prices
+        self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=15, sock_read=timeout)
+        self._client: aiohttp.ClientSession | None = None
+
+    async def send(self, exchange: Exchange) -> UpstreamReply:
+        key = exchange.key or self._key()
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in exchange.headers}
+        headers["content-type"] = "application/json"
+        headers["accept-encoding"] = "identity"
+        if key is not None:
+            headers["authorization"] = "Bearer " + key
+        try:
+            response = await self._session().post(
+                f"{self._base}/{exchange.path}", data=exchange.body, headers=headers, allow_redirects=False
+            )
+        except aiohttp.InvalidURL as error:
+            raise UpstreamError("upstream_unavailable", f"{self._base} is no URL", retry=False) from error
+        except _BROKEN as error:
+            raise UpstreamError(
+                "upstream_unavailable", f"{self.name} at {self._base} could not be reached: {_said(error)}", retry=True
+            ) from error
+        return _HttpReply(response, self.name)
+
+    async def models(self) -> bytes | None:
+        """The answer to `GET /models`; None when there is none."""
+        key = self._key()
+        headers = {} if key is None else {"authorization": "Bearer " + key}
+        try:
+            timeout = aiohttp.ClientTimeout(total=5)
+            async with self._session().get(f"{self._base}/models", headers=headers, timeout=timeout) as response:
+                return await response.read() if response.status == 200 else None
+        except _BROKEN:
+            return None
+
+    def cost(self, model: str, prompt: int, cached: int, completion: int) -> float | None:
+        if self._prices is None:
+            return None
+        return cost((self._prices + model, model), prompt, cached, completion)
+
+    async def aclose(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            await client.close()
+
+    def _session(self) -> aiohttp.ClientSession:
+        if self._client is None:
+            # aiohttp's own limit is 100 connections, which holds back the 101st request without a word.
+            self._client = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=300),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                timeout=self._timeout,
+                skip_auto_headers=("User-Agent", "Accept"),
+                proxy=_proxy(self._base),
+                read_bufsize=256 * 1024,
+            )
+        return self._client
+
+
+class _HttpReply:
+    """An answer of aiohttp's client."""
+
+    def __init__(self, response: aiohttp.ClientResponse, name: str) -> None:
+        self._response = response
+        self._name = name
+        self.status = response.status
+        self.headers: Headers = [(key.lower(), value) for key, value in response.raw_headers]
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        content = self._response.content
+        try:
+            while chunk := await content.readany():
+                yield chunk
+        except _BROKEN as error:
+            raise self._broken(error) from error
+
+    async def read(self) -> bytes:
+        try:
+            return await self._response.read()
+        except _BROKEN as error:
+            raise self._broken(error) from error
+
+    async def aclose(self) -> None:
+        # Only a connection whose answer was read to its end can serve again.
+        self._response.close()
+
+    def _broken(self, error: Exception) -> UpstreamError:
+        return UpstreamError("upstream_broken", f"{self._name} broke off its answer: {_said(error)}", retry=True)
+
+
+def _said(error: BaseException) -> str:
+    return str(error) or type(error).__name__
+
+
+def _proxy(url: str) -> str | None:
+    """The proxy that the environment names for this URL, looked up once (aiohttp would do it for every request)."""
+    parts = urlsplit(url)
+    if not parts.hostname or urllib.request.proxy_bypass(parts.hostname):
+        return None
+    return urllib.request.getproxies().get(parts.scheme)

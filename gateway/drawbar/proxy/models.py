@@ -1,0 +1,168 @@
+"""Where a model's name leads: an in-process model, an OpenAI-compatible API, or litellm."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from drawbar.errors import UnknownName
+from drawbar.proxy.asking import Answered, ask
+from drawbar.proxy.failures import RetryPolicy
+from drawbar.proxy.in_process import InProcessUpstream
+from drawbar.proxy.providers import BARE, PROVIDERS, TRANSLATED, Provider
+from drawbar.proxy.upstream import Exchange, Upstream, UpstreamError
+from drawbar.wire import CHAT
+from drawbar.wire.tolerant import dump, load, load_object
+
+if TYPE_CHECKING:
+    from drawbar.model import Model
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One place that can answer: an upstream, and the model's name there."""
+
+    upstream: Upstream
+    model: str
+
+    @property
+    def label(self) -> str:
+        """What the record calls it."""
+        return f"{self.upstream.name}/{self.model}" if self.upstream.name != self.model else self.model
+
+
+class Models:
+    """Resolves model names. Clients of providers are made when they are first needed and kept."""
+
+    def __init__(
+        self,
+        *,
+        in_process: Mapping[str, Model] | None = None,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        fallbacks: Sequence[str] = (),
+        retries: RetryPolicy | None = None,
+        timeout: float = 600.0,
+    ) -> None:
+        """
+        Args:
+            base_url: an OpenAI-compatible API (`/v1` included) that takes every name that is not an in-process model's.
+            api_key: its key; without `base_url`, used in place of a provider's own.
+            fallbacks: models that are asked, in order, when the one that was named fails.
+            timeout: seconds without a byte after which an upstream counts as dead.
+        """
+        self._in_process = dict(in_process or {})
+        self._base_url = base_url
+        self._api_key = api_key
+        self._fallbacks = tuple(fallbacks)
+        self._timeout = timeout
+        self.retries = retries or RetryPolicy()
+        self._upstreams: dict[str, Upstream] = {}
+
+    def targets(self, model: str, own: Mapping[str, Model] | None = None) -> list[Target]:
+        """Where a request for this model goes, first choice first.
+
+        `own`: in-process models of the session's environment, which come before all others.
+
+        Raises:
+            UpstreamError: no provider is known for it (404).
+        """
+        return [self._target(name, own or {}) for name in (model, *self._fallbacks)]
+
+    def names(self) -> list[str]:
+        """The models that are known by name."""
+        return sorted({*self._in_process, *self._fallbacks})
+
+    async def listed(self) -> list[dict[str, Any]]:
+        """Known models as `GET /v1/models` has them, those of `base_url` included."""
+        found = {name: {"id": name, "object": "model", "created": 0, "owned_by": "drawbar"} for name in self.names()}
+        if self._base_url is not None and (body := await self._custom().models()) is not None:
+            value = load(body)
+            listed = value.get("data") if isinstance(value, dict) else None
+            for entry in listed if isinstance(listed, list) else ():
+                if isinstance(entry, dict) and isinstance(entry.get("id"), str):
+                    found.setdefault(entry["id"], entry)
+        return list(found.values())
+
+    async def chat(self, model: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """One chat completion outside any session (judges), retried like any other; `body` needs no `model`.
+
+        Raises:
+            UpstreamError: no usable answer came; its `cause` says why.
+        """
+        sent = dump({**body, "model": model, "stream": False})
+
+        def exchange(target: Target) -> Exchange:
+            return Exchange(path="chat/completions", model=target.model, body=CHAT.patch(sent, {"model": target.model}))
+
+        answered = await ask(self.targets(model), exchange, CHAT, self.retries)
+        assert isinstance(answered, Answered)  # it did not ask for a stream
+        return load_object(answered.body, "the answer")
+
+    async def aclose(self) -> None:
+        """Close all clients; they are made anew when they are needed again."""
+        upstreams, self._upstreams = self._upstreams, {}
+        for upstream in upstreams.values():
+            await upstream.aclose()
+
+    def _target(self, model: str, own: Mapping[str, Model]) -> Target:
+        for models in (own, self._in_process):
+            if model in models:
+                return Target(InProcessUpstream(model, models[model]), model)
+        if self._base_url is not None:
+            return Target(self._custom(), model)
+        prefix, slash, rest = model.partition("/")
+        if not slash:
+            prefix, rest = next((provider for start, provider in BARE if model.startswith(start)), ""), model
+        if prefix in PROVIDERS:
+            return Target(self._provider(PROVIDERS[prefix]), rest)
+        if prefix in TRANSLATED:
+            return Target(self._translated(), rest if prefix == "litellm" else f"{prefix}/{rest}")
+        known = {*own, *self._in_process, *(f"{name}/..." for name in PROVIDERS)}
+        hint = "Name a model as provider/model, or give the base URL of an OpenAI-compatible API."
+        said = str(UnknownName("model", model, known, hint))
+        raise UpstreamError("upstream_rejected", said, status=404, code="model_not_found")
+
+    def _custom(self) -> Any:
+        assert self._base_url is not None
+        return self._http("custom", self._base_url, lambda: self._api_key or os.environ.get("OPENAI_API_KEY"), None)
+
+    def _provider(self, provider: Provider) -> Upstream:
+        address = os.environ.get(provider.address) if provider.address else None
+        upstream: Upstream = self._http(
+            provider.name, address or provider.base_url, lambda: self._key(provider), provider.prices,
+            streams_usage=provider.streams_usage,
+        )  # fmt: skip
+        return upstream
+
+    def _http(
+        self, name: str, url: str, key: Callable[[], str | None], prices: str | None, *, streams_usage: bool = True
+    ) -> Any:
+        if name not in self._upstreams:
+            from drawbar.proxy.http import HttpUpstream
+
+            self._upstreams[name] = HttpUpstream(
+                name, url, key=key, prices=prices, streams_usage=streams_usage, timeout=self._timeout
+            )
+        return self._upstreams[name]
+
+    def _translated(self) -> Upstream:
+        if "litellm" not in self._upstreams:
+            from drawbar.proxy.translated import LiteLLMUpstream
+
+            options = {} if self._api_key is None else {"api_key": self._api_key}
+            self._upstreams["litellm"] = LiteLLMUpstream(timeout=self._timeout, options=options)
+        return self._upstreams["litellm"]
+
+    def _key(self, provider: Provider) -> str | None:
+        key = self._api_key or (os.environ.get(provider.key) if provider.key else None)
+        if key is None and provider.key is not None:
+            raise UpstreamError(
+                "upstream_rejected",
+                f"No key for {provider.name}: set {provider.key} where the gateway runs.",
+                status=403,
+                code="provider_key_missing",
+            )
+        return key

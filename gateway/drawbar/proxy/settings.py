@@ -1,0 +1,49 @@
+"""What can be set about a gateway."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from drawbar.errors import ConfigurationError
+from drawbar.proxy.failures import RetryPolicy
+
+Recording: TypeAlias = Literal["required", "best-effort"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What can be set about a gateway."""
+
+    recording: Recording = "required"
+    """What happens to an answer that cannot be recorded. `required`: it is not given, the client gets a 503.
+    `best-effort`: it is given, and the loss is logged and counted."""
+    admin_key: str | None = field(default=None, repr=False)
+    """The key of the control API. Without one it answers only while `loopback` holds."""
+    keys: frozenset[str] = field(default=frozenset(), repr=False)
+    """Keys that clients without a session must show. None: everyone who can reach the gateway may use it."""
+    loopback: bool = True
+    """Whether only this machine can reach it. Requests that name another host are then refused (DNS rebinding)."""
+    allowed_hosts: frozenset[str] = frozenset()
+    """Further host names under which clients reach it."""
+    pass_key: bool = False
+    """Send the client's own key on to the provider, where it sent one that is not ours."""
+    max_body: int = 100 * 1024 * 1024
+    """Bytes of a request's body."""
+    keepalive: float = 3.0
+    """Seconds without an event after which a stream carries a comment."""
+    patience: float = 10.0
+    """Seconds for which a stream's head waits for the upstream's status. After them the stream begins, so that no
+    proxy on the way gives it up; an error then comes as an event."""
+    retry_grace: float = 5.0
+    """Seconds for which a call goes on after its client left, if its SDK marks retries: the retry joins the call."""
+    retries: RetryPolicy = field(default_factory=RetryPolicy)
+
+    def __post_init__(self) -> None:
+        if self.recording not in ("required", "best-effort"):
+            raise ConfigurationError(f"recording is 'required' or 'best-effort', not {self.recording!r}.")
+        if not self.loopback and (self.admin_key is None or not self.keys):
+            raise ConfigurationError(
+                "A gateway that other machines can reach needs an admin key and client keys: without them anyone there "
+                "could spend on your provider keys and read what was recorded. Set both, or bind to 127.0.0.1."
+            )
