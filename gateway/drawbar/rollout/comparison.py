@@ -1,0 +1,100 @@
+"""Two runs side by side, paired by task: how much the second differs from the first, and how sure that is."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from drawbar.record.rows import RunRow
+from drawbar.rollout.result import RolloutResult
+from drawbar.rollout.statistics import Estimate, clustered_mean
+
+REWARD = "reward"
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One score in both runs. `estimate` is of the difference per task, second minus first."""
+
+    name: str
+    first: float
+    second: float
+    estimate: Estimate
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What `drawbar compare` shows. Differences are over the tasks that have valid rollouts in both runs."""
+
+    first: RunRow
+    second: RunRow
+    tasks: int
+    only_first: int
+    only_second: int
+    differences: tuple[Difference, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "first": _described(self.first),
+            "second": _described(self.second),
+            "tasks": self.tasks,
+            "only_first": self.only_first,
+            "only_second": self.only_second,
+            "differences": {
+                d.name: {
+                    "first": d.first,
+                    "second": d.second,
+                    "difference": d.estimate.mean,
+                    "ci95": None if d.estimate.low is None else [d.estimate.low, d.estimate.high],
+                }
+                for d in self.differences
+            },
+        }
+
+
+def _described(run: RunRow) -> dict[str, str]:
+    return {"run": run.id, "environment": run.environment, "harness": run.harness, "model": run.model}
+
+
+def compare(
+    first: RunRow, of_first: Iterable[RolloutResult], second: RunRow, of_second: Iterable[RolloutResult]
+) -> Comparison:
+    """The paired difference of each score: for each task the mean of its rollouts, then a t interval over the tasks.
+
+    Tasks are paired by hash, so a task that was changed between the runs is not compared with its former self.
+    """
+    before, after = _by_task(of_first), _by_task(of_second)
+    shared = before.keys() & after.keys()
+    names = dict.fromkeys(name for side in (before, after) for scores in side.values() for name in scores)
+    found = (_difference(name, [(before[t], after[t]) for t in sorted(shared)]) for name in names)
+    return Comparison(
+        first,
+        second,
+        tasks=len(shared),
+        only_first=len(before) - len(shared),
+        only_second=len(after) - len(shared),
+        differences=tuple(difference for difference in found if difference is not None),
+    )
+
+
+def _by_task(results: Iterable[RolloutResult]) -> dict[str, dict[str, float]]:
+    """For each task the mean of each score over its valid rollouts, the reward first."""
+    values: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for result in results:
+        if result.valid:
+            for name, value in {REWARD: result.reward, **result.scores}.items():
+                if value is not None:
+                    values[result.task_hash][name].append(value)
+    return {task: {n: math.fsum(v) / len(v) for n, v in scores.items()} for task, scores in values.items()}
+
+
+def _difference(name: str, pairs: list[tuple[Mapping[str, float], Mapping[str, float]]]) -> Difference | None:
+    both = [(before[name], after[name]) for before, after in pairs if name in before and name in after]
+    estimate = clustered_mean([[after - before] for before, after in both])
+    if estimate is None:
+        return None
+    first = math.fsum(before for before, _ in both) / len(both)
+    return Difference(name, first, first + estimate.mean, estimate)

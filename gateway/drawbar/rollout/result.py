@@ -1,0 +1,103 @@
+"""What a report needs to know of one rollout: a few numbers, so that a hundred thousand of them fit in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from drawbar.causes import CAUSES
+from drawbar.record.rows import ScoreRow
+from drawbar.trajectory import Score, Trajectory
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RolloutResult:
+    """One finished rollout, at its last attempt. Times in seconds, cost in US dollars."""
+
+    session: str
+    task_key: str
+    task_hash: str
+    rollout: int
+    attempt: int
+    cause: str
+    """Why it ended, or `scorer_failed`: a name from `drawbar.causes`."""
+    error: str | None
+    reward: float | None
+    scores: Mapping[str, float | None]
+    weights: Mapping[str, float]
+    turns: int
+    tool_calls: int
+    prompt_tokens: int
+    completion_tokens: int
+    cached_tokens: int
+    reasoning_tokens: int
+    cost: float | None
+    seconds: float
+    call_seconds: tuple[float, ...]
+    tool_seconds: tuple[float, ...]
+    unhealthy: tuple[str, ...] = ()
+    """Names of what is not as it should be in its record."""
+
+    @property
+    def valid(self) -> bool:
+        """Whether it counts; one that does not is reported apart, never as zero."""
+        return CAUSES[self.cause].count
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """Which rollout of which task it is."""
+        return self.task_hash, self.rollout
+
+    @classmethod
+    def of(cls, trajectory: Trajectory) -> RolloutResult:
+        """The result of a recorded rollout (of a session that has a task)."""
+        scores = _newest(trajectory.scores)
+        return cls(
+            session=trajectory.id,
+            task_key=trajectory.task.key if trajectory.task else "",
+            task_hash=trajectory.task.hash if trajectory.task else "",
+            rollout=trajectory.rollout,
+            attempt=trajectory.attempt,
+            cause=_cause(trajectory.stop, scores),
+            error=trajectory.error or next((f"{s.name}: {s.error}" for s in scores if s.weight and s.error), None),
+            reward=trajectory.reward,
+            scores={score.name: score.value for score in scores},
+            weights={score.name: score.weight for score in scores},
+            turns=trajectory.turns,
+            tool_calls=len(trajectory.tool_calls),
+            prompt_tokens=trajectory.tokens("prompt"),
+            completion_tokens=trajectory.tokens("completion"),
+            cached_tokens=trajectory.tokens("cached"),
+            reasoning_tokens=trajectory.tokens("reasoning"),
+            cost=trajectory.cost,
+            seconds=(trajectory.ended or trajectory.started) - trajectory.started,
+            call_seconds=tuple(c.ended - c.started for c in trajectory.calls if c.ended is not None),
+            tool_seconds=tuple(c.ended - c.started for c in trajectory.tool_calls if c.ended is not None),
+            unhealthy=tuple(dict.fromkeys(finding.name for finding in trajectory.health)),
+        )
+
+
+def with_scores(trajectory: Trajectory, rows: Iterable[ScoreRow]) -> Trajectory:
+    """The trajectory as it reads once these rows are stored."""
+    added = (
+        Score(
+            name=row.name, kind=row.kind, value=row.value, weight=row.weight, rubric_version=row.rubric_version,
+            source=row.source, explanation=row.explanation, error=row.error, created=row.created,
+        )
+        for row in rows
+    )  # fmt: skip
+    return replace(trajectory, scores=(*trajectory.scores, *added))
+
+
+def _newest(scores: Iterable[Score]) -> list[Score]:
+    """The last score of each name, of the newest rubric version; people's feedback is not the rubric's."""
+    own = sorted((score for score in scores if score.kind != "feedback"), key=lambda score: score.created)
+    latest = {score.name: score for score in own if score.rubric_version == own[-1].rubric_version}
+    return list(latest.values())
+
+
+def _cause(stop: str | None, scores: Iterable[Score]) -> str:
+    cause = stop if stop in CAUSES else "cancelled"  # no end was recorded: the process died under it
+    if CAUSES[cause].count and any(score.weight and score.value is None for score in scores):
+        return "scorer_failed"
+    return cause
