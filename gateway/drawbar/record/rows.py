@@ -78,6 +78,9 @@ class NodeRow(msgspec.Struct, frozen=True, kw_only=True):
     """0 for a root."""
     dialect: str
     body: bytes
+    reply: bool = False
+    """Not stored. The body is a model's own words: where the store holds this node with another body (reasoning is
+    outside the canonical content), they are kept as a blob, named by the body's digest, for `CallRow.reply_body`."""
 
 
 class CallRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,7 +102,7 @@ class CallRow(msgspec.Struct, frozen=True, kw_only=True):
     reply: bytes | None = None
     """Node id of the reply."""
     reply_body: bytes | None = None
-    """Blob digest of the reply as it was said, only where the node's own body differs (reasoning, say)."""
+    """Digest of the reply as it was said. A blob of that name exists only where the node's own body is another one."""
     tools: bytes | None = None
     """Blob digest of the tool schemas."""
     request_envelope: bytes | None = None

@@ -1,0 +1,37 @@
+"""How bodies lie in the store: as they are, or as one zstd frame. Nothing outside this folder knows which.
+
+A frame is told by zstd's magic number, so a packed column needs no second column beside it. A body that happens to
+begin with the magic number is always compressed, and so is never taken for a frame of ours.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import zstandard
+
+THRESHOLD: Final = 256
+"""Bytes below which compressing costs more than it saves."""
+
+_MAGIC: Final = b"\x28\xb5\x2f\xfd"
+
+
+class Packer:
+    """Compresses at zstd level 1. Not to be shared between threads."""
+
+    def __init__(self, threshold: int = THRESHOLD) -> None:
+        self._threshold = threshold
+        self._compress = zstandard.ZstdCompressor(level=1).compress
+
+    def __call__(self, body: bytes) -> bytes:
+        """The body as the store keeps it. The same body always packs to the same bytes."""
+        foreign = body.startswith(_MAGIC)
+        if len(body) < self._threshold and not foreign:
+            return body
+        packed = self._compress(body)
+        return packed if foreign or len(packed) < len(body) else body
+
+
+def unpack(body: bytes) -> bytes:
+    """What `Packer` was given. Raises `zstandard.ZstdError` when the stored bytes are damaged."""
+    return zstandard.ZstdDecompressor().decompress(body) if body.startswith(_MAGIC) else body

@@ -1,0 +1,120 @@
+"""What one session has said, as a graph of messages named by digest. Pure: rows out, no I/O.
+
+An agent resends its whole conversation with every request. A message that comes again as the same bytes after the
+same parent is recognised by those bytes' hash: it is not parsed, not made canonical, not stored again. Only a message
+that is new as bytes is asked its canonical content, which with its parent's id gives its node's id.
+
+A graph remembers what it handed out for storing and never hands it out twice. Forgetting is always right: the store
+keeps one of each, so it costs writes and nothing else. After a failed write, call `drop`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import islice
+from typing import Final
+
+from drawbar.ids import digest
+from drawbar.record.rows import BlobRow, NodeRow
+from drawbar.wire.dialect import Dialect
+
+_Seen = tuple[bytes | None, int, int]
+
+MOST_REMEMBERED: Final = 20_000
+"""Entries of each memory (about 5 MB in all) after which a graph forgets and starts anew."""
+
+
+class SessionGraph:
+    """One session's messages and bodies. Not to be shared between threads."""
+
+    __slots__ = ("_blobs", "_depths", "_handed_out", "_seen")
+
+    def __init__(self) -> None:
+        self._seen: dict[_Seen, bytes] = {}
+        self._handed_out: set[bytes] = set()
+        self._blobs: set[bytes] = set()
+        self._depths: dict[bytes, int] = {}
+
+    def request(self, dialect: Dialect, messages: Sequence[bytes]) -> tuple[bytes | None, list[NodeRow]]:
+        """The node of a request's last message (None: it has none), and the nodes that are to be stored.
+
+        Raises:
+            BadBody: a message cannot be read; nothing is remembered of the request then.
+        """
+        self._make_room()
+        seen = self._seen
+        parent: bytes | None = None
+        for position, raw in enumerate(messages):
+            # The interpreter's keyed 64-bit hash: twice as fast as any digest, and two messages can only be taken for
+            # each other if they follow the same parent in the same session.
+            known = seen.get((parent, len(raw), hash(raw)))
+            if known is None:
+                return self._extend(dialect, parent, messages, position)
+            parent = known
+        return parent, []
+
+    def _extend(
+        self, dialect: Dialect, parent: bytes | None, messages: Sequence[bytes], start: int
+    ) -> tuple[bytes | None, list[NodeRow]]:
+        """Go on with the messages from `start`, of which at least the first is new as bytes."""
+        new: list[NodeRow] = []
+        learned: dict[_Seen, bytes] = {}
+        depth = self._depth(parent)
+        for raw in messages[start:]:
+            depth += 1
+            key = (parent, len(raw), hash(raw))
+            id = self._seen.get(key)
+            if id is None:
+                id = digest(parent or b"", dialect.canonical(raw))
+                learned[key] = id
+                if id not in self._handed_out:
+                    new.append(NodeRow(id=id, parent=parent, depth=depth, dialect=dialect.name, body=raw))
+            parent = id
+        self._seen.update(learned)
+        self._handed_out.update(row.id for row in new)
+        self._depths.update((row.id, row.depth) for row in new)
+        return parent, new
+
+    def reply(self, dialect: Dialect, parent: bytes | None, message: bytes) -> tuple[bytes, list[NodeRow], bytes]:
+        """A reply's node, the rows to store, and the digest of its body for `CallRow.reply_body`.
+
+        Two replies of one node can differ outside the canonical content, in their reasoning above all, and no session
+        knows which of them another one stored first. So a reply is always handed out, marked as one: the store
+        compares, and keeps its body apart when the node holds another.
+
+        Raises:
+            BadBody: the message cannot be read.
+        """
+        id = digest(parent or b"", dialect.canonical(message))
+        self._seen[(parent, len(message), hash(message))] = id
+        self._handed_out.add(id)
+        self._depths[id] = depth = self._depth(parent) + 1
+        row = NodeRow(id=id, parent=parent, depth=depth, dialect=dialect.name, body=message, reply=True)
+        return id, [row], digest(message)
+
+    def blob(self, body: bytes) -> tuple[bytes, list[BlobRow]]:
+        """The body's digest, and the row to store unless this graph handed it out before."""
+        name = digest(body)
+        if name in self._blobs:
+            return name, []
+        if len(self._blobs) >= MOST_REMEMBERED:
+            self._blobs.clear()
+        self._blobs.add(name)
+        return name, [BlobRow(digest=name, body=body)]
+
+    def drop(self) -> None:
+        """Forget what was handed out: it may not have been stored."""
+        self._seen.clear()
+        self._handed_out.clear()
+        self._blobs.clear()
+
+    def _depth(self, node: bytes | None) -> int:
+        return -1 if node is None else self._depths[node]
+
+    def _make_room(self) -> None:
+        if len(self._seen) >= MOST_REMEMBERED:
+            self._seen.clear()
+            self._handed_out.clear()
+        if len(self._depths) >= 2 * MOST_REMEMBERED:
+            # The older half: a request under way still needs its own leaf's.
+            self._depths = dict(islice(self._depths.items(), MOST_REMEMBERED, None))

@@ -1,0 +1,256 @@
+"""The tables, their version, and the way forward from each older version. Knows SQLAlchemy Core and no database in
+particular.
+
+Columns stand in the order of the fields of their struct in `rows.py`: a row is written as the tuple of its fields.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final, TypeAlias
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Connection,
+    Double,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    inspect,
+    select,
+    update,
+)
+
+from drawbar.errors import StoreError, StoreVersionError
+from drawbar.record.rows import BlobRow, CallRow, NodeRow, Row, RunRow, ScoreRow, SessionRow, ToolCallRow
+
+VERSION: Final = 1
+"""Of the tables below. Grows by one with every change to them, together with a step in `MIGRATIONS`."""
+
+Migration: TypeAlias = Callable[[Connection], None]
+
+MIGRATIONS: Final[Mapping[int, Migration]] = {}
+"""The step that leads from a version to the next, by the version it starts from. Each runs in one transaction with
+the rest."""
+
+METADATA: Final = MetaData()
+
+
+def _text(name: str, *, key: bool = False, null: bool = False) -> Column[str]:
+    return Column(name, Text, primary_key=key, nullable=null)
+
+
+def _bytes(name: str, *, key: bool = False, null: bool = False) -> Column[bytes]:
+    return Column(name, LargeBinary, primary_key=key, nullable=null)
+
+
+def _number(name: str, *, null: bool = False) -> Column[int]:
+    return Column(name, BigInteger, nullable=null)
+
+
+def _real(name: str, *, null: bool = False) -> Column[float]:
+    return Column(name, Double, nullable=null)
+
+
+meta: Final = Table("meta", METADATA, _text("name", key=True), Column("value", Integer, nullable=False))
+
+run: Final = Table(
+    "run",
+    METADATA,
+    _text("id", key=True),
+    _text("environment"),
+    _text("environment_version"),
+    _text("rubric_version"),
+    _text("harness"),
+    _text("model"),
+    _number("rollouts"),
+    _bytes("config"),
+    _text("status"),
+    _real("started"),
+    _real("ended", null=True),
+)
+
+session: Final = Table(
+    "session",
+    METADATA,
+    _text("id", key=True),
+    _bytes("key_digest", null=True),
+    _text("run", null=True),
+    _text("environment", null=True),
+    _text("environment_version", null=True),
+    _text("task_key", null=True),
+    _text("task_hash", null=True),
+    _bytes("task", null=True),
+    _number("rollout"),
+    _number("attempt"),
+    _text("harness", null=True),
+    _text("model", null=True),
+    _bytes("config"),
+    _bytes("metadata"),
+    _text("status"),
+    _text("stop", null=True),
+    _text("error", null=True),
+    _real("started"),
+    _real("ended", null=True),
+)
+Index("session_key_digest", session.c.key_digest)
+Index("session_run", session.c.run)
+
+blob: Final = Table("blob", METADATA, _bytes("digest", key=True), _bytes("body"))
+
+node: Final = Table(
+    "node",
+    METADATA,
+    _bytes("id", key=True),
+    _bytes("parent", null=True),
+    _number("depth"),
+    _text("dialect"),
+    _bytes("body"),
+)
+
+# Small rows, always read by session: clustered by it, and so without a second tree beside the table (SQLite).
+call: Final = Table(
+    "call",
+    METADATA,
+    _text("id"),
+    _text("session"),
+    _number("seq"),
+    _text("dialect"),
+    _text("path"),
+    _text("model"),
+    _text("upstream"),
+    _bytes("request", null=True),
+    _bytes("reply", null=True),
+    _bytes("reply_body", null=True),
+    _bytes("tools", null=True),
+    _bytes("request_envelope", null=True),
+    _bytes("response_envelope", null=True),
+    Column("streamed", Boolean, nullable=False),
+    _text("status"),
+    _number("http_status", null=True),
+    _text("cause", null=True),
+    _text("error", null=True),
+    _text("finish", null=True),
+    _number("attempts"),
+    _number("prompt_tokens", null=True),
+    _number("completion_tokens", null=True),
+    _number("cached_tokens", null=True),
+    _number("reasoning_tokens", null=True),
+    _real("cost", null=True),
+    _real("started"),
+    _real("first_byte", null=True),
+    _real("ended", null=True),
+    PrimaryKeyConstraint("session", "id"),
+    sqlite_with_rowid=False,
+)
+
+tool_call: Final = Table(
+    "tool_call",
+    METADATA,
+    _text("id"),
+    _text("session"),
+    _number("seq"),
+    _text("server"),
+    _text("tool"),
+    _text("name"),
+    _bytes("arguments"),
+    _bytes("meta"),
+    _bytes("result", null=True),
+    _bytes("shown", null=True),
+    Column("is_error", Boolean, nullable=False),
+    _text("status"),
+    _text("cause", null=True),
+    _text("error", null=True),
+    _real("started"),
+    _real("ended", null=True),
+    PrimaryKeyConstraint("session", "id"),
+)
+
+score: Final = Table(
+    "score",
+    METADATA,
+    _text("id"),
+    _text("session"),
+    _text("name"),
+    _text("kind"),
+    _real("value", null=True),
+    _real("weight"),
+    _text("rubric_version"),
+    _text("source"),
+    _text("explanation", null=True),
+    _text("error", null=True),
+    _bytes("usage", null=True),
+    _real("created"),
+    PrimaryKeyConstraint("session", "id"),
+    sqlite_with_rowid=False,
+)
+
+TABLES: Final[Mapping[type[Row], Table]] = {
+    RunRow: run,
+    SessionRow: session,
+    BlobRow: blob,
+    NodeRow: node,
+    CallRow: call,
+    ToolCallRow: tool_call,
+    ScoreRow: score,
+}
+"""The table of each kind of row, in the order in which one transaction writes them."""
+
+PACKED: Final[Mapping[Table, tuple[str, ...]]] = {
+    blob: ("body",),
+    node: ("body",),
+    session: ("task",),
+    tool_call: ("arguments", "result", "shown"),
+}
+"""The columns that go through the codec."""
+
+
+def prepare(
+    connection: Connection, *, version: int = VERSION, migrations: Mapping[int, Migration] = MIGRATIONS
+) -> None:
+    """Bring the store to this version, inside the caller's transaction: make the tables, or walk the migrations.
+
+    Raises:
+        StoreVersionError: the store is newer than this drawbar.
+        StoreError: tables of our names stand there, but no drawbar made them.
+    """
+    have = stored_version(connection)
+    if have is None:
+        METADATA.create_all(connection, checkfirst=False)
+        connection.execute(meta.insert().values(name="schema_version", value=version))
+        return
+    refuse_newer(have, version)
+    for step in range(have, version):
+        migrations[step](connection)
+    if have < version:
+        connection.execute(update(meta).where(meta.c.name == "schema_version").values(value=version))
+
+
+def stored_version(connection: Connection) -> int | None:
+    """The version that the store was written with; None for a database without a store in it."""
+    present = set(inspect(connection).get_table_names()) & set(METADATA.tables)
+    if not present:
+        return None
+    if meta.name in present:
+        found = connection.execute(select(meta.c.value).where(meta.c.name == "schema_version")).scalar()
+        if found is not None:
+            return int(found)
+    raise StoreError(
+        f"The database holds a table named {min(present)!r} that drawbar did not make. "
+        "Give the store a database of its own."
+    )
+
+
+def refuse_newer(have: int, version: int = VERSION) -> None:
+    """Raises `StoreVersionError` for a store that only a newer drawbar can read."""
+    if have > version:
+        raise StoreVersionError(
+            f"The store has schema version {have}; this drawbar knows versions up to {version}. "
+            "Upgrade drawbar (pip install -U drawbar), or name another store with --store."
+        )

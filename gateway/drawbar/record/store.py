@@ -1,0 +1,182 @@
+"""The store: one database with everything that was recorded. Blocking; async callers go through the recorder or a
+thread.
+
+This layer knows SQL and rows. It knows nothing of HTTP, MCP or the event loop, and of dialects only how to ask one
+for the normal form of a message when a session is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self
+
+from sqlalchemy import URL, ColumnElement, Connection, Engine, select
+from sqlalchemy.exc import SQLAlchemyError
+from zstandard import ZstdError
+
+from drawbar.errors import StoreError, UnknownName
+from drawbar.record import database, load, schema, view
+from drawbar.record.rows import Row, RunRow, SessionRow
+from drawbar.record.writer import Writer
+from drawbar.trajectory import Trajectory
+from drawbar.wire.dialect import Dialect
+
+
+class Store:
+    """One store, open. Any number of threads may use it, and any number of processes may have it open."""
+
+    def __init__(self, url: URL, engine: Engine, *, dialects: Mapping[str, Dialect] | None = None) -> None:
+        self.url = database.shown(url)
+        """Where it is, without a password."""
+        self._url = url
+        self._engine = engine
+        self._writer = Writer(engine, url)
+        self._dialects = dialects
+
+    @classmethod
+    def open(cls, url: str | Path, *, read_only: bool = False, dialects: Mapping[str, Dialect] | None = None) -> Self:
+        """Open the store at a path, `sqlite:///path` or `postgresql://user@host/database`; make it if there is none.
+
+        `dialects` reads messages into normal form; left out, those of `drawbar.wire`.
+
+        Raises:
+            ConfigurationError: the URL means nothing, or its driver is not installed.
+            StoreVersionError: a newer drawbar wrote it.
+            StoreError: it cannot be opened or made.
+        """
+        parsed = database.parse(url)
+        engine = database.make_engine(parsed, read_only=read_only)
+        store = cls(parsed, engine, dialects=dialects)
+        try:
+            with store._translating():
+                store._check() if read_only else store._prepare()
+        except BaseException:
+            store.close()
+            raise
+        return store
+
+    def _prepare(self) -> None:
+        if self._engine.dialect.name == "sqlite":
+            database.use_write_ahead_log(self._engine)
+        with self._engine.connect().execution_options(writes=True) as connection, connection.begin():
+            database.lock_schema(connection)
+            schema.prepare(connection)
+
+    def _check(self) -> None:
+        with self._engine.connect() as connection:
+            version = schema.stored_version(connection)
+        if version is None:
+            raise StoreError(f"There is no store in {self.url}. `drawbar run` makes one; --store names another.")
+        schema.refuse_newer(version)
+        if version < schema.VERSION:
+            raise StoreError(
+                f"The store {self.url} has schema version {version}. "
+                f"Open it once for writing (`drawbar run`, `drawbar serve`) to bring it to {schema.VERSION}."
+            )
+
+    def close(self) -> None:
+        """Let go of every connection. Closing twice does nothing."""
+        self._writer.close()
+        self._engine.dispose()
+
+    def write(self, rows: Sequence[Row]) -> None:
+        """Write the rows in one transaction; durable when it returns. Of several rows with one id the last counts.
+
+        Raises:
+            StoreError: nothing was written; the message says why.
+        """
+        self._writer.write(rows)
+
+    @contextmanager
+    def _translating(self) -> Iterator[None]:
+        dbapi: Any = self._engine.dialect.loaded_dbapi
+        try:
+            yield
+        except (SQLAlchemyError, ZstdError, dbapi.Error) as error:
+            raise database.translated(error, self._url, dbapi) from error
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        with self._translating(), self._engine.connect() as connection:
+            yield connection
+
+    def session(self, id: str) -> SessionRow | None:
+        """The session of this id."""
+        return self._session(schema.session.c.id == id)
+
+    def session_by_key(self, key_digest: bytes) -> SessionRow | None:
+        """The session whose key has this digest."""
+        return self._session(schema.session.c.key_digest == key_digest)
+
+    def _session(self, condition: ColumnElement[bool]) -> SessionRow | None:
+        with self._reading() as connection:
+            return load.first(connection, SessionRow, condition)
+
+    def sessions(
+        self, *, run: str | None = None, status: str | None = None, limit: int | None = None
+    ) -> list[SessionRow]:
+        """Sessions, the newest first."""
+        table = schema.session
+        query = select(table).order_by(table.c.started.desc(), table.c.id.desc()).limit(limit)
+        if run is not None:
+            query = query.where(table.c.run == run)
+        if status is not None:
+            query = query.where(table.c.status == status)
+        with self._reading() as connection:
+            return list(load.structs(connection, SessionRow, query))
+
+    def run(self, id: str) -> RunRow | None:
+        """The run of this id."""
+        with self._reading() as connection:
+            return load.first(connection, RunRow, schema.run.c.id == id)
+
+    def runs(self, limit: int | None = 50) -> list[RunRow]:
+        """Runs, the newest first."""
+        table = schema.run
+        query = select(table).order_by(table.c.started.desc(), table.c.id.desc()).limit(limit)
+        with self._reading() as connection:
+            return list(load.structs(connection, RunRow, query))
+
+    def resolve(self, prefix: str) -> str:
+        """The id of the one session or run that begins so.
+
+        Raises:
+            UnknownName: none does, or more than one.
+        """
+        with self._reading() as connection:
+            found = load.ids_beginning(connection, prefix)
+            if prefix in found:
+                return prefix
+            if len(found) == 1:
+                return found[0]
+            known = found or load.newest_ids(connection)
+        raise UnknownName(
+            "single session or run", prefix, known, "`drawbar runs` lists them; more letters may be needed."
+        )
+
+    def trajectory(self, session_id: str) -> Trajectory:
+        """One recorded session.
+
+        Raises:
+            UnknownName: there is none of this id.
+        """
+        with self._reading() as connection:
+            session = load.first(connection, SessionRow, schema.session.c.id == session_id)
+            if session is None:
+                raise UnknownName("session", session_id, load.newest_ids(connection))
+            material = load.material(connection, session)
+        return view.trajectory(material, self._known_dialects())
+
+    def trajectories(self, *, run: str) -> Iterator[Trajectory]:
+        """Every session of a run, the newest first; each is read when it is asked for."""
+        for session in self.sessions(run=run):
+            yield self.trajectory(session.id)
+
+    def _known_dialects(self) -> Mapping[str, Dialect]:
+        if self._dialects is None:
+            from drawbar.wire import DIALECTS
+
+            self._dialects = DIALECTS
+        return self._dialects
