@@ -11,6 +11,7 @@ from drawbar.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from mcp.server import MCPServer
+    from mcp.server.lowlevel import Server
 
 Scope: TypeAlias = Literal["shared", "session"]
 """One server for all sessions, or one for each."""
@@ -29,14 +30,23 @@ class _Server:
             raise ConfigurationError(f"A server's scope is 'shared' or 'session', not {self.scope!r}.")
         if self.timeout <= 0:
             raise ConfigurationError(f"A server's timeout is a number of seconds above 0, not {self.timeout!r}.")
+        if self.max_result_bytes <= 0:
+            raise ConfigurationError(f"A server's max_result_bytes is a number above 0, not {self.max_result_bytes!r}.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PythonServer(_Server):
     """An MCP server object in this process: no process, no socket."""
 
-    server: MCPServer[Any] | Callable[[], MCPServer[Any]]
+    server: MCPServer[Any] | Server[Any] | Callable[[], MCPServer[Any] | Server[Any]]
     """The server, or a factory of one (called once, or for each session with `scope="session"`)."""
+
+    def __post_init__(self) -> None:
+        _Server.__post_init__(self)
+        if self.scope == "session" and not callable(self.server):
+            raise ConfigurationError(
+                "A PythonServer with scope='session' takes a function that makes a server: one object cannot be many."
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +60,13 @@ class CommandServer(_Server):
     pass_env: Sequence[str] = ()
     cwd: str | Path | None = None
 
+    def __post_init__(self) -> None:
+        _Server.__post_init__(self)
+        if isinstance(self.command, str) or not self.command:
+            raise ConfigurationError(
+                f"A CommandServer's command is a list, the program first and then its arguments: not {self.command!r}."
+            )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UrlServer(_Server):
@@ -57,6 +74,11 @@ class UrlServer(_Server):
 
     url: str
     headers: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _Server.__post_init__(self)
+        if not self.url.startswith(("http://", "https://")):
+            raise ConfigurationError(f"A UrlServer's url begins with http:// or https://: not {self.url!r}.")
 
 
 ToolServer: TypeAlias = PythonServer | CommandServer | UrlServer

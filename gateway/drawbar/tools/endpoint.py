@@ -1,0 +1,310 @@
+"""The MCP endpoint that an agent sees: one URL per session, stateless, in both eras of the protocol.
+
+It knows sessions, toolsets and how an answer is sent; what a call does is in `calls`, which servers there are in
+`pool`. Only the methods in the two tables below are answered, and of them only `tools/call` reaches a server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, Self
+
+import orjson
+
+from drawbar.errors import ConfigurationError, StoreError, ToolServerError
+from drawbar.tools import protocol
+from drawbar.tools.answer import Answer, Companion, send_accepted, send_json
+from drawbar.tools.calls import Calls, Cancellation
+from drawbar.tools.era import Refusal, check_mirrored, check_modern, dress, is_modern
+from drawbar.tools.guard import Rejected, check_origin, read_body
+from drawbar.tools.pool import Pool, close_all
+from drawbar.tools.protocol import Json
+from drawbar.tools.toolset import Member, Toolset
+
+if TYPE_CHECKING:
+    from starlette.types import Receive, Scope, Send
+
+    from drawbar.record.recorder import Recorder
+    from drawbar.sessions import Session
+
+_LISTS: Final = {
+    "prompts/list": "prompts",
+    "resources/list": "resources",
+    "resources/templates/list": "resourceTemplates",
+}
+"""What many clients ask for although we say that we have none of it."""
+
+_QUICK = 0.05
+"""Seconds for which nobody watches whether the client of a call is still there."""
+
+
+@dataclass(slots=True)
+class _Seat:
+    """One session's place at the tool side."""
+
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    toolset: Toolset | None = None
+    own: Sequence[Member] = ()
+    running: dict[int | str, list[Cancellation]] = field(default_factory=dict)
+    closed: bool = False
+
+
+@dataclass(slots=True)
+class _Request:
+    """One JSON-RPC request on its way through."""
+
+    session: Session
+    seat: _Seat
+    body: Json
+    headers: dict[str, str]
+    modern: bool
+    receive: Receive
+    answer: Answer
+
+    @property
+    def params(self) -> Json:
+        params = self.body.get("params")
+        return params if isinstance(params, dict) else {}
+
+
+class ToolSide:
+    """Serves the tools of sessions' environments. Use it as an async context manager: the shared servers live in it.
+
+    `strict`: a call that cannot be recorded is answered with an error. `ping`: seconds after which a silent answer
+    becomes a stream that is kept alive. `allowed_hosts`: names under which it may be reached besides loopback ones.
+    """
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        *,
+        strict: bool = True,
+        max_body_bytes: int = 4 * 1024 * 1024,
+        ping: float = 15.0,
+        allowed_hosts: Collection[str] = (),
+    ) -> None:
+        self._calls = Calls(recorder, strict=strict)
+        self._pool = Pool()
+        self._seats: dict[str, _Seat] = {}
+        self._max_body = max_body_bytes
+        self._ping = ping
+        self._allowed_hosts = frozenset(allowed_hosts)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        for seat in list(self._seats.values()):
+            await _vacate(seat)
+        self._seats.clear()
+        await self._pool.close()
+
+    async def open(self, session: Session) -> None:
+        """Connect what the session needs. Raises `ToolServerError`."""
+        await self._toolset(session, self._seat(session))
+
+    async def close(self, session: Session) -> None:
+        """End what the session had for itself. Its calls that still run are cancelled, and recorded as such."""
+        seat = self._seats.pop(session.id, None)
+        if seat is not None:
+            await _vacate(seat)
+
+    async def tools(self, session: Session) -> list[Json]:
+        """The definitions that the session's agent sees. Raises `ToolServerError`."""
+        return list((await self._toolset(session, self._seat(session))).tools)
+
+    async def handle(self, session: Session, scope: Scope, receive: Receive, send: Send) -> None:
+        """One HTTP request to the session's endpoint."""
+        if scope["method"] != "POST":
+            await _reject(send, 405, "This MCP endpoint takes POST alone.", ((b"allow", b"POST"),))
+            return
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        try:
+            body = await self._body(scope, headers, receive)
+            if body is None:
+                return
+            if session.stop is not None:
+                raise Rejected(409, f"This session has ended ({session.stop}).")
+        except Rejected as rejected:
+            await _reject(send, rejected.status, str(rejected))
+            return
+        await self._message(session, scope, headers, receive, send, body)
+
+    async def _body(self, scope: Scope, headers: dict[str, str], receive: Receive) -> bytes | None:
+        check_origin(scope, headers, self._allowed_hosts)
+        if not headers.get("content-type", "").lower().startswith("application/json"):
+            raise Rejected(415, "An MCP request has the content type application/json.")
+        return await read_body(headers, receive, self._max_body)
+
+    async def _message(
+        self, session: Session, scope: Scope, headers: dict[str, str], receive: Receive, send: Send, raw: bytes
+    ) -> None:
+        try:
+            body: Any = orjson.loads(raw)
+        except orjson.JSONDecodeError as error:
+            await _refuse(send, None, Refusal(protocol.PARSE_ERROR, f"The body is not JSON: {error}", 400))
+            return
+        if not isinstance(body, dict) or body.get("jsonrpc") != "2.0":
+            message = "The body must be one JSON-RPC 2.0 message; batches are not taken."
+            await _refuse(send, None, Refusal(protocol.INVALID_REQUEST, message, 400))
+            return
+        seat, modern = self._seat(session), is_modern(body, headers)
+        if "id" not in body or "method" not in body:
+            await _take_notification(seat, body, modern, headers, send)
+            return
+        id = protocol.as_id(body["id"])
+        answer = Answer(send, streams=_takes_events(headers), progress_token=_progress_token(body))
+        request = _Request(session, seat, body, headers, modern, receive, answer)
+        try:
+            if id is None or not isinstance(body["method"], str):
+                raise Refusal(protocol.INVALID_REQUEST, "A request has a string or a number as id, and a method.", 400)
+            if modern:
+                await check_modern(body, scope["headers"], headers)
+            result = await self._result(request)
+        except Refusal as refusal:
+            await answer.finish(protocol.error(id, refusal.code, refusal.message, refusal.data), refusal.status)
+        except (ToolServerError, ConfigurationError, StoreError) as error:
+            await answer.finish(protocol.error(id, protocol.INTERNAL_ERROR, str(error)))
+        else:
+            dressed = dress(body["method"], result, _identity(session)) if modern else result
+            await answer.finish(protocol.result(id, dressed))
+
+    async def _result(self, request: _Request) -> Json:
+        method = request.body["method"]
+        if method == "tools/call":
+            return await self._call(request)
+        if method == "tools/list":
+            return {"tools": (await self._toolset(request.session, request.seat)).tools}
+        if method in _LISTS:
+            return {_LISTS[method]: []}
+        if method == ("server/discover" if request.modern else "initialize"):
+            toolset = await self._toolset(request.session, request.seat)
+            return _discovered(toolset) if request.modern else _initialized(request, toolset)
+        if method == "ping" and not request.modern:
+            return {}
+        status = 404 if request.modern else 200
+        raise Refusal(protocol.METHOD_NOT_FOUND, f"This endpoint does not serve {method}.", status)
+
+    async def _call(self, request: _Request) -> Json:
+        toolset = await self._toolset(request.session, request.seat)
+        route = toolset.routes.get(name) if isinstance(name := request.params.get("name"), str) else None
+        if request.modern and route is not None:
+            await check_mirrored(route.schema, request.body, request.headers)
+        stop = Cancellation()
+        mine = request.seat.running.setdefault(request.body["id"], [])
+        mine.append(stop)
+        companion = Companion(
+            request.answer,
+            request.receive,
+            # In the handshake era a closed connection is no wish to cancel.
+            on_leave=(lambda: stop.cancel("client_left")) if request.modern else (lambda: None),
+            after=min(_QUICK, self._ping),
+            every=self._ping,
+        )
+        try:
+            return await self._calls.run(request.session, toolset, request.params, request.answer.progress, stop)
+        finally:
+            mine.remove(stop)
+            if not mine:
+                request.seat.running.pop(request.body["id"], None)
+            await companion.dismiss()
+
+    def _seat(self, session: Session) -> _Seat:
+        seat = self._seats.get(session.id)
+        if seat is None:
+            seat = self._seats[session.id] = _Seat()
+        return seat
+
+    async def _toolset(self, session: Session, seat: _Seat) -> Toolset:
+        if seat.toolset is not None:
+            return seat.toolset
+        async with seat.lock:
+            if seat.closed:
+                raise ToolServerError("The session was closed.")
+            if seat.toolset is None:
+                if session.environment is None:
+                    seat.toolset = Toolset()
+                else:
+                    seat.toolset, seat.own = await self._pool.open(session.environment)
+            return seat.toolset
+
+
+async def _vacate(seat: _Seat) -> None:
+    for running in list(seat.running.values()):
+        for stop in running:
+            stop.cancel("cancelled")
+    async with seat.lock:
+        seat.closed = True
+        await close_all(seat.own)
+
+
+async def _take_notification(seat: _Seat, body: Json, modern: bool, headers: dict[str, str], send: Send) -> None:
+    """Take what has no answer. A handshake-era cancellation is obeyed if it can mean one running call alone.
+
+    Request ids are unique only within a client's connection, and a session may have many.
+    """
+    if "method" not in body and modern:
+        refusal = Refusal(protocol.INVALID_REQUEST, "The modern revision has no messages without a method.", 400)
+        await _refuse(send, protocol.as_id(body.get("id")), refusal)
+        return
+    if modern and headers.get("mcp-protocol-version", protocol.MODERN) != protocol.MODERN:
+        data = {"supported": [protocol.MODERN], "requested": headers["mcp-protocol-version"]}
+        refusal = Refusal(protocol.UNSUPPORTED_VERSION, "Unsupported protocol version", 400, data)
+        await _refuse(send, None, refusal)
+        return
+    if body.get("method") == "notifications/cancelled" and not modern and isinstance(body.get("params"), dict):
+        id = protocol.as_id(body["params"].get("requestId"))
+        running = seat.running.get(id, []) if id is not None else []
+        if len(running) == 1:
+            running[0].cancel("client_left")
+    await send_accepted(send)
+
+
+def _identity(session: Session) -> Json:
+    environment = session.environment
+    if environment is None:
+        return {"name": "drawbar", "version": protocol.CLIENT["version"]}
+    return {"name": environment.name, "version": environment.version}
+
+
+def _discovered(toolset: Toolset) -> Json:
+    found: Json = {"supportedVersions": [protocol.MODERN], "capabilities": {"tools": {"listChanged": False}}}
+    if toolset.instructions is not None:
+        found["instructions"] = toolset.instructions
+    return found
+
+
+def _initialized(request: _Request, toolset: Toolset) -> Json:
+    offered = request.params.get("protocolVersion")
+    said: Json = {
+        "protocolVersion": offered if offered in protocol.HANDSHAKE else protocol.HANDSHAKE[-1],
+        "capabilities": {"tools": {"listChanged": False}},
+        "serverInfo": _identity(request.session),
+    }
+    if toolset.instructions is not None:
+        said["instructions"] = toolset.instructions
+    return said
+
+
+def _progress_token(body: Json) -> int | str | None:
+    params = body.get("params")
+    meta = params.get("_meta") if isinstance(params, dict) else None
+    return protocol.as_id(meta.get("progressToken")) if isinstance(meta, dict) else None
+
+
+def _takes_events(headers: dict[str, str]) -> bool:
+    accept = headers.get("accept", "*/*")
+    return "text/event-stream" in accept or "*/*" in accept or "text/*" in accept
+
+
+async def _refuse(send: Send, id: int | str | None, refusal: Refusal) -> None:
+    body = orjson.dumps(protocol.error(id, refusal.code, refusal.message, refusal.data))
+    await send_json(send, refusal.status, body)
+
+
+async def _reject(send: Send, status: int, message: str, headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:
+    """An HTTP error in a shape that MCP clients can print."""
+    body = orjson.dumps(protocol.error(None, protocol.INVALID_REQUEST, message))
+    await send_json(send, status, body, headers)
