@@ -1,0 +1,108 @@
+"""What the load generator says, request by request, and what the scripted model answers. Bytes, made without a JSON encoder."""
+
+from __future__ import annotations
+
+import random
+from typing import Protocol
+
+_WORDS = random.Random(7)
+_VOCABULARY = ["".join(_WORDS.choices("etaoinshrdlu", k=_WORDS.randint(2, 9))) for _ in range(4000)]
+REPLY_TEXT = " ".join(_VOCABULARY[:60]).encode()
+REPLY = b'{"role":"assistant","content":"' + REPLY_TEXT + b'"}'
+"""The model's message, byte for byte as the response holds it: a client that sends it back sends what is known."""
+
+
+def text(seed: int | str, size: int) -> bytes:
+    """Words by a seed: compresses as prose does, not as a repeated line."""
+    chosen = random.Random(seed).choices(_VOCABULARY, k=size // 4)
+    return " ".join(chosen).encode()[:size]
+
+
+class Conversation(Protocol):
+    """One client's requests."""
+
+    def next(self) -> bytes:
+        """The next request's body."""
+
+
+class Small:
+    """2 KB each, every one with a user message never seen before."""
+
+    size = 2048
+
+    def __init__(self, seed: str, *, model: str = "scripted", stream: bool = False) -> None:
+        self._count = 0
+        self._seed = seed.encode()
+        head = b'{"model":"' + model.encode() + b'",' + (b'"stream":true,' if stream else b"")
+        self._head = head + b'"messages":[{"role":"system","content":"Answer in one sentence."},{"role":"user","content":"'
+        self._words = text(seed, 64 * 1024)
+
+    def next(self) -> bytes:
+        self._count += 1
+        start = self._count * 37 % 60_000
+        opening = b"%s%s %d " % (self._head, self._seed, self._count)
+        filling = self._words[start : start + self.size - len(opening) - 4]
+        return b"".join((opening, filling, b'"}]}'))
+
+
+class Long:
+    """An append-only conversation of about 200 KB: 60 messages, then 25 turns that each resend everything and add a little.
+
+    After 25 turns it goes back to the 60 messages and on from there with other words (a branch), so that the size stays what it
+    says and every request still extends what was said before.
+    """
+
+    def __init__(self, seed: str, *, messages: int = 60, size: int = 190_000, turns: int = 25) -> None:
+        self._seed = seed
+        self._turns = turns
+        said = []
+        for n in range(messages):
+            role = b"system" if n == 0 else b"user" if n % 2 else b"assistant"
+            said.append(b'{"role":"%s","content":"%s"}' % (role, text(f"{seed}/{n}", size // messages)))
+        self._base = b'{"model":"scripted","messages":[' + b",".join(said)
+        self._said = bytearray(self._base)
+        self._count = 0
+
+    def next(self) -> bytes:
+        turn = self._count % self._turns
+        if turn == 0:
+            self._said = bytearray(self._base)
+        else:
+            self._said += b"," + REPLY
+        self._said += b',{"role":"user","content":"%s"}' % text(f"{self._seed}+{self._count}", 400)
+        self._count += 1
+        return bytes(self._said) + b"]}"
+
+
+class ToolCalls:
+    """MCP `tools/call` of the 2026-07-28 revision, arguments different every time."""
+
+    def __init__(self, seed: str, tool: str) -> None:
+        self._seed = seed.encode()
+        self._tool = tool.encode()
+        self._count = 0
+
+    def next(self) -> bytes:
+        self._count += 1
+        return (
+            b'{"jsonrpc":"2.0","id":%d,"method":"tools/call","params":{"name":"%s","arguments":{"query":"%s %d"},'
+            b'"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28",'
+            b'"io.modelcontextprotocol/clientInfo":{"name":"benchmark","version":"1"},'
+            b'"io.modelcontextprotocol/clientCapabilities":{}}}}'
+        ) % (self._count, self._tool, self._seed, self._count)
+
+
+def conversation(shape: str, seed: str) -> Conversation:
+    """By the name that the load generator was given."""
+    match shape:
+        case "small":
+            return Small(seed)
+        case "long":
+            return Long(seed)
+        case "burst":
+            return Small(seed, stream=True)
+        case "paced":
+            return Small(seed, model="paced", stream=True)
+        case _ if shape.startswith("tool:"):
+            return ToolCalls(seed, shape.removeprefix("tool:"))
+    raise ValueError(f"No conversation of the shape {shape!r}.")
