@@ -160,7 +160,7 @@ class _Reader:
             raise self.file.error("it names no program", *keys, "command")
         return CommandServer(
             **_common(given), command=command, env=self.filled(given.env, *keys, "env"), pass_env=given.pass_env,
-            cwd=self.folder / given.cwd,
+            cwd=(self.folder / given.cwd).resolve(),
         )  # fmt: skip
 
     def filled(self, values: Mapping[str, str], *keys: str) -> dict[str, str]:

@@ -66,6 +66,8 @@ class TomlFile:
         try:
             yield
         except (ConfigurationError, UnknownName) as error:
+            if str(error).startswith(f"{self.path}, line"):
+                raise
             raise self.error(str(error), *keys) from error
 
     def error(self, what: str, *keys: str) -> ConfigurationError:
