@@ -74,8 +74,12 @@ def make_engine(url: URL, *, read_only: bool) -> Engine:
     except ModuleNotFoundError as error:
         raise ConfigurationError("A PostgreSQL store needs its driver: pip install 'drawbar[postgres]'.") from error
     if read_only:
-        engine = engine.execution_options(postgresql_readonly=True)
+        event.listen(engine, "connect", _make_read_only)
     return engine
+
+
+def _make_read_only(connection: Any, record: object) -> None:
+    connection.read_only = True
 
 
 def _sqlite(url: URL, *, read_only: bool) -> Engine:

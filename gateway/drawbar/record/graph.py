@@ -108,6 +108,11 @@ class SessionGraph:
         self._handed_out.clear()
         self._blobs.clear()
 
+    @property
+    def remembered(self) -> int:
+        """Entries in memory."""
+        return len(self._seen) + len(self._handed_out) + len(self._blobs) + len(self._depths)
+
     def _depth(self, node: bytes | None) -> int:
         return -1 if node is None else self._depths[node]
 

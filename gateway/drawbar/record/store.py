@@ -60,9 +60,15 @@ class Store:
     def _prepare(self) -> None:
         if self._engine.dialect.name == "sqlite":
             database.use_write_ahead_log(self._engine)
+        with self.preparing() as connection:
+            schema.prepare(connection)
+
+    @contextmanager
+    def preparing(self) -> Iterator[Connection]:
+        """One transaction in which nobody else makes or migrates the store."""
         with self._engine.connect().execution_options(writes=True) as connection, connection.begin():
             database.lock_schema(connection)
-            schema.prepare(connection)
+            yield connection
 
     def _check(self) -> None:
         with self._engine.connect() as connection:

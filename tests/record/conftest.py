@@ -1,0 +1,164 @@
+"""Stores to test on: SQLite in a temporary folder, and PostgreSQL in a private cluster on a Unix socket."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import create_engine, text
+from sqlalchemy.engine import make_url
+
+from drawbar.ids import new_id
+from drawbar.record.rows import CallRow, SessionRow, ToolCallRow
+from drawbar.record.store import Store
+
+
+def _binaries() -> Path | None:
+    """Where PostgreSQL's server programs are, if it is installed."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda p: int(p.parts[-3]))
+    on_path = shutil.which("initdb")
+    return found[-1].parent if found else Path(on_path).parent if on_path else None
+
+
+def _account() -> str | None:
+    """PostgreSQL refuses to run as root: the account to run it as then."""
+    if os.geteuid() != 0:
+        return None
+    known = {entry.pw_name for entry in pwd.getpwall()}
+    return next((name for name in ("postgres", "nobody") if name in known), None)
+
+
+def _run(account: str | None, *command: str | Path) -> None:
+    done = subprocess.run(
+        [str(part) for part in command], user=account, cwd="/", stdin=subprocess.DEVNULL, capture_output=True, text=True
+    )
+    assert done.returncode == 0, f"{command[0]}: {done.stdout}{done.stderr}"
+
+
+@contextmanager
+def _cluster(binaries: Path) -> Iterator[str]:
+    account = _account()
+    # Not below pytest's folder: that is closed to other accounts, and too deep for a socket's name.
+    home = Path(tempfile.mkdtemp(prefix="drawbar-pg-"))
+    try:
+        if account is not None:
+            shutil.chown(home, account)
+        data = home / "data"
+        _run(account, binaries / "initdb", "-D", data, "-U", "drawbar", "-A", "trust", "-E", "UTF8", "--no-sync")
+        options = f"-c listen_addresses= -c unix_socket_directories={home} -c fsync=off"
+        _run(account, binaries / "pg_ctl", "-D", data, "-l", home / "log", "-w", "-o", options, "start")
+        try:
+            yield f"postgresql+psycopg://drawbar@/postgres?host={home}"
+        finally:
+            _run(account, binaries / "pg_ctl", "-D", data, "-w", "-m", "immediate", "stop")
+    finally:
+        shutil.rmtree(home)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """The URL of a private PostgreSQL cluster."""
+    binaries = _binaries()
+    if binaries is None:
+        pytest.skip("PostgreSQL's server is not installed (Debian: apt-get install postgresql)")
+    with _cluster(binaries) as url:
+        yield url
+
+
+@pytest.fixture
+def postgres_url(postgres: str) -> Iterator[str]:
+    """The URL of an empty database."""
+    name = new_id("db")
+    engine = create_engine(postgres, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+        yield make_url(postgres).set(drivername="postgresql", database=name).render_as_string()
+        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    engine.dispose()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where a store can be made, on each kind of database."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'drawbar.db'}"
+    return str(request.getfixturevalue("postgres_url"))
+
+
+@pytest.fixture
+def store(store_url: str) -> Iterator[Store]:
+    """An empty store, on each kind of database."""
+    store = Store.open(store_url)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def sqlite_store(tmp_path: Path) -> Iterator[Store]:
+    """An empty store, where the kind of database makes no difference."""
+    store = Store.open(tmp_path / "drawbar.db")
+    yield store
+    store.close()
+
+
+Count = Callable[[Store, str], int]
+
+
+@pytest.fixture
+def count() -> Count:
+    """How many rows a table of a store holds."""
+
+    def count(store: Store, table: str) -> int:
+        engine = create_engine(store.url)
+        with engine.connect() as connection:
+            found = connection.execute(text(f'SELECT count(*) FROM "{table}"')).scalar_one()
+        engine.dispose()
+        return int(found)
+
+    return count
+
+
+@pytest.fixture
+def make_session() -> Callable[..., SessionRow]:
+    return lambda **fields: SessionRow(**{"id": new_id("ses"), "started": 1.0, **fields})
+
+
+@pytest.fixture
+def make_call() -> Callable[..., CallRow]:
+    def make(session: str, seq: int = 0, **fields: Any) -> CallRow:
+        defaults: dict[str, Any] = {
+            "id": new_id("call"),
+            "dialect": "chat",
+            "path": "/v1/chat/completions",
+            "model": "m",
+            "started": 10.0 + seq,
+        }
+        return CallRow(session=session, seq=seq, **{**defaults, **fields})
+
+    return make
+
+
+@pytest.fixture
+def make_tool_call() -> Callable[..., ToolCallRow]:
+    def make(session: str, seq: int = 0, **fields: Any) -> ToolCallRow:
+        defaults: dict[str, Any] = {
+            "id": new_id("tool"),
+            "server": "wiki",
+            "tool": "search",
+            "name": "search",
+            "arguments": b"{}",
+            "status": "answered",
+            "started": 10.3 + seq,
+            "ended": 10.4 + seq,
+        }
+        return ToolCallRow(session=session, seq=seq, **{**defaults, **fields})
+
+    return make

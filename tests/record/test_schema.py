@@ -1,0 +1,125 @@
+"""Versions of the store: older ones are brought forward, newer ones refused."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, create_engine, text
+
+from drawbar.errors import ConfigurationError, StoreError, StoreVersionError
+from drawbar.record import schema
+from drawbar.record.database import parse
+from drawbar.record.rows import NodeRow, SessionRow
+from drawbar.record.store import Store
+
+
+@pytest.mark.parametrize("kind", schema.TABLES)
+def test_columns_stand_in_the_order_of_the_rows_fields(kind: Any) -> None:
+    fields = [name for name in kind.__struct_fields__ if (kind, name) != (NodeRow, "reply")]
+    assert schema.TABLES[kind].columns.keys() == fields
+
+
+def _rename_stop(connection: Connection) -> None:
+    connection.execute(text("ALTER TABLE session RENAME COLUMN stop TO reason"))
+
+
+def _add_note(connection: Connection) -> None:
+    connection.execute(text("ALTER TABLE session ADD COLUMN note TEXT"))
+    connection.execute(text("UPDATE session SET note = 'was ' || reason"))
+
+
+def test_an_older_store_is_walked_forward_step_by_step(store: Store, make_session: Callable[..., SessionRow]) -> None:
+    store.write([make_session(id="a", stop="completed")])
+    engine = create_engine(parse(store.url))
+    steps = {schema.VERSION: _rename_stop, schema.VERSION + 1: _add_note}
+    with engine.begin() as connection:
+        schema.prepare(connection, version=schema.VERSION + 2, migrations=steps)
+    with engine.connect() as connection:
+        assert schema.stored_version(connection) == schema.VERSION + 2
+        assert connection.execute(text("SELECT note FROM session")).scalar() == "was completed"
+    engine.dispose()
+
+
+def test_a_migration_that_fails_leaves_the_old_store(
+    store: Store, store_url: str, make_session: Callable[..., SessionRow]
+) -> None:
+    def fail(connection: Connection) -> None:
+        raise ArithmeticError("half way")
+
+    store.write([make_session(id="a")])
+    store.close()
+    old = Store.open(store_url)
+    with pytest.raises(ArithmeticError), old.preparing() as connection:
+        schema.prepare(
+            connection,
+            version=schema.VERSION + 2,
+            migrations={schema.VERSION: _rename_stop, schema.VERSION + 1: fail},
+        )
+    old.close()
+    again = Store.open(store_url)
+    assert again.session("a") is not None
+    again.close()
+
+
+@pytest.mark.parametrize("read_only", [False, True])
+def test_a_newer_store_is_refused_with_what_to_do(store: Store, store_url: str, read_only: bool) -> None:
+    _set_version(store, schema.VERSION + 1)
+    with pytest.raises(StoreVersionError, match="Upgrade drawbar"):
+        Store.open(store_url, read_only=read_only)
+    _set_version(store, schema.VERSION)
+
+
+def test_an_older_store_cannot_be_opened_for_reading_alone(store: Store, store_url: str) -> None:
+    _set_version(store, schema.VERSION - 1)
+    with pytest.raises(StoreError, match="Open it once for writing"):
+        Store.open(store_url, read_only=True)
+
+
+def test_a_database_with_somebody_elses_tables_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "theirs.db"
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE session (mine TEXT)")
+    connection.close()
+    with pytest.raises(StoreError, match="'session' that drawbar did not make"):
+        Store.open(path)
+
+
+def test_an_empty_database_is_no_store_to_read_from(tmp_path: Path) -> None:
+    (tmp_path / "empty.db").touch()
+    with pytest.raises(StoreError, match="There is no store in"):
+        Store.open(tmp_path / "empty.db", read_only=True)
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("mysql://host/db", "No store can be kept at"),
+        ("postgresql://host", "No store can be kept at"),
+        ("://", "cannot be read"),
+        ("sqlite:///a.db?synchronous=sometimes", "synchronous"),
+        ("sqlite:///a.db?mode=ro", "one setting"),
+    ],
+)
+def test_a_url_that_means_nothing_is_told_what_would(url: str, says: str) -> None:
+    with pytest.raises(ConfigurationError, match=says):
+        Store.open(url)
+
+
+def test_a_password_is_never_shown(tmp_path: Path) -> None:
+    with pytest.raises(StoreError) as caught:
+        Store.open(f"postgresql://me:hunter2@/db?host={tmp_path}")
+    assert "hunter2" not in str(caught.value)
+    with pytest.raises(ConfigurationError) as refused:
+        Store.open("mysql://me:hunter2@host/db")
+    assert "hunter2" not in str(refused.value)
+
+
+def _set_version(store: Store, version: int) -> None:
+    engine = create_engine(parse(store.url))
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE meta SET value = :v WHERE name = 'schema_version'"), {"v": version})
+    engine.dispose()
