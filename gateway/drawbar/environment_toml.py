@@ -17,7 +17,7 @@ from typing import Any, Literal
 import msgspec
 
 from drawbar.environment import Environment
-from drawbar.errors import ConfigurationError
+from drawbar.errors import ConfigurationError, nearest
 from drawbar.judging import DEFAULT_VERDICTS, Judge, judge
 from drawbar.loading import import_beside
 from drawbar.model import Model
@@ -119,6 +119,8 @@ class _Reader:
 
     def environment(self) -> Environment:
         top = self.top
+        if top.default_model is not None and top.default_model not in top.models:
+            raise self.file.error(f"it is not among [models].{nearest(top.default_model, top.models)}", "default_model")
         limits = self.file.read(top.limits, _LimitsTable, "limits")
         shared = None if top.judge is None else self.judge(top.judge)
         parts: dict[str, Any] = {

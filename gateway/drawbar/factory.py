@@ -40,7 +40,7 @@ def call_factory(function: Callable[..., Any], options: Mapping[str, str], where
 
 def _hints(function: Callable[..., Any]) -> dict[str, Any]:
     try:
-        return get_type_hints(function)
+        return get_type_hints(function.__init__ if inspect.isclass(function) else function)
     except (NameError, TypeError):  # an annotation that exists for type checkers alone
         return {}
 
@@ -56,7 +56,7 @@ def _converted(text: str, hint: Any, what: str) -> Any:
         except (ValueError, KeyError):
             continue
     names = " or ".join(str(kind) if get_origin(kind) else kind.__name__ for kind in kinds)
-    raise ConfigurationError(f"{what} is a {names}: {text!r} is not.")
+    raise ConfigurationError(f"{what} is of type {names}: {text!r} is not.")
 
 
 def _as(text: str, kind: Any) -> Any:

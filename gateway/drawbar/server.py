@@ -55,7 +55,7 @@ class CommandServer(_Server):
 
     command: Sequence[str]
     """The program and its arguments; no shell is involved."""
-    env: Mapping[str, str] = field(default_factory=dict)
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Set for the child. It inherits no more of ours than PATH, HOME, LANG and the like; `pass_env` names what else."""
     pass_env: Sequence[str] = ()
     cwd: str | Path | None = None
@@ -73,7 +73,8 @@ class UrlServer(_Server):
     """An MCP server at a URL (streamable HTTP)."""
 
     url: str
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """May hold secrets: never printed."""
 
     def __post_init__(self) -> None:
         _Server.__post_init__(self)

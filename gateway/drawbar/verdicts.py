@@ -26,11 +26,8 @@ def find_verdict(reply: str, verdicts: Iterable[str]) -> str | None:
 
     Case matters only where two verdicts differ by nothing else.
     """
-    exact = sorted(verdicts, key=len, reverse=True)
-    spelled = {verdict: verdict for verdict in exact}
-    if len({verdict.casefold() for verdict in exact}) == len(exact):
-        spelled |= {verdict.casefold(): verdict for verdict in exact}
-    says = re.compile(_SAYS + "(" + "|".join(map(re.escape, exact)) + ")" + _ENDS, re.IGNORECASE)
+    spelled = _Spelled(verdicts)
+    says = re.compile(_SAYS + "(" + "|".join(map(re.escape, spelled.longest_first)) + ")" + _ENDS, re.IGNORECASE)
     for line in reversed(_THOUGHT.sub("", reply).splitlines()):
         found = _on_line(_BOXED.sub(r"\1", line), spelled, says)
         if found is not None:
@@ -38,11 +35,20 @@ def find_verdict(reply: str, verdicts: Iterable[str]) -> str | None:
     return None
 
 
-def _on_line(line: str, spelled: dict[str, str], says: re.Pattern[str]) -> str | None:
-    alone = line.strip(_MARKUP)
-    for word in (line.strip(), alone):
-        found = spelled.get(word) or spelled.get(word.casefold())
-        if found is not None:
-            return found
-    said = list(says.finditer(line))
-    return (spelled.get(said[-1][1]) or spelled.get(said[-1][1].casefold())) if said else None
+def _on_line(line: str, spelled: _Spelled, says: re.Pattern[str]) -> str | None:
+    said = says.findall(line)
+    words = (line.strip(), line.strip(_MARKUP), *said[-1:])
+    return next((found for word in words if (found := spelled.find(word)) is not None), None)
+
+
+class _Spelled:
+    """The verdicts by how a judge may write them."""
+
+    def __init__(self, verdicts: Iterable[str]) -> None:
+        self.longest_first = sorted(verdicts, key=len, reverse=True)
+        self._folded = {verdict.casefold(): verdict for verdict in self.longest_first}
+
+    def find(self, word: str) -> str | None:
+        if len(self._folded) == len(self.longest_first):
+            return self._folded.get(word.casefold())
+        return word if word in self.longest_first else None

@@ -39,7 +39,9 @@ def list_(json: AsJson = False) -> None:
     for row in rows:
         typer.echo(f"{row['name']:<24} {row['version'] or '':<10} {row['entry_point']}")
     if not rows:
-        typer.echo("No environment is installed. Name a folder or a .py file instead, or make one: drawbar env new NAME")
+        typer.echo(
+            "No environment is installed. Name a folder or a .py file instead, or make one: drawbar env new NAME"
+        )
 
 
 @app.command()
@@ -51,7 +53,18 @@ def show(ref: Ref, env_option: Options = None, json: AsJson = False) -> None:
     if json:
         return _print_json(shown)
     typer.echo(f"{shown['name']} {shown['version']}  {shown['description']}".rstrip())
-    for name in ("servers", "tools", "tasks", "rubric", "judge", "limits", "sampling", "models", "default_model", "system"):
+    for name in (
+        "servers",
+        "tools",
+        "tasks",
+        "rubric",
+        "judge",
+        "limits",
+        "sampling",
+        "models",
+        "default_model",
+        "system",
+    ):
         if shown[name] not in (None, {}, []):
             _print_part(name, shown[name])
 
@@ -75,7 +88,7 @@ def new(
 def validate(
     ref: Ref,
     env_option: Options = None,
-    tasks: Annotated[int | None, typer.Option("-n", min=1, help="Try the first N tasks.  [default: all, up to 1000]")] = None,
+    tasks: Annotated[int, typer.Option("-n", min=1, help="Try at most so many tasks.")] = 1000,
     oracle: Annotated[bool, typer.Option(help="Leave the oracle out, for an environment without one.")] = True,
     json: AsJson = False,
 ) -> None:

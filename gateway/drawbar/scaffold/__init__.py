@@ -24,7 +24,8 @@ def write_project(name: str, parent: Path) -> list[Path]:
     folder, package = parent / name, name.replace("-", "_")
     if not _NAME.fullmatch(name):
         raise ConfigurationError(
-            f"{name!r} cannot name an environment. Use lower-case letters, digits, '-' and '_', a letter first: my-environment."
+            f"{name!r} cannot name an environment. Use lower-case letters, digits, '-' and '_', a letter first: "
+            "my-environment."
         )
     if package in sys.stdlib_module_names or package in ("drawbar", "drawbar_harnesses", "tests"):
         raise ConfigurationError(f"{name!r} is the name of a Python package already. Take another: my-{name}.")

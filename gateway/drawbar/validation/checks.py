@@ -69,7 +69,7 @@ def _tool_problems(tool: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if place is not None:
         yield (
             f"The schema of tool {name!r} has a `$ref` at {place}.",
-            "Some harnesses mangle it: use parameters of plain types (str, int, float, bool, lists of them), not models.",
+            "Some harnesses mangle it: use parameters of plain types (str, int, bool, lists of them), not models.",
         )
 
 
