@@ -23,7 +23,24 @@ from drawbar_wiki_search.pages import Page, Redirect
 
 _STOP_WORDS = (
     *("the", "of", "and", "in", "to", "was", "a", "is", "for", "as", "on", "by", "with", "he", "at", "from", "that"),
-    *("his", "it", "an", "were", "which", "are", "this", "also", "be", "had", "or", "has", "first", "its", "new", "who"),
+    *(
+        "his",
+        "it",
+        "an",
+        "were",
+        "which",
+        "are",
+        "this",
+        "also",
+        "be",
+        "had",
+        "or",
+        "has",
+        "first",
+        "its",
+        "new",
+        "who",
+    ),
 )
 _VOCABULARY = 200_000
 _SYLLABLES = [a + b for a in "bcdfghjklmnprstvz" for b in "aeiou"]
@@ -48,7 +65,9 @@ class Writer:
     def pages(self, count: int) -> Iterator[Page | Redirect]:
         for number in range(count):
             title = " ".join(self.rare(self._random.randint(1, 3))).title()
-            paragraphs = [" ".join(self.words(self._random.randint(60, 140))) for _ in range(self._random.randint(5, 8))]
+            paragraphs = [
+                " ".join(self.words(self._random.randint(60, 140))) for _ in range(self._random.randint(5, 8))
+            ]
             text = "\n\n".join(f"## Part {n}\n\n{p}." if n else f"{p}." for n, p in enumerate(paragraphs))
             yield Page(str(number), title, text)
             if number % 10 == 0:
@@ -83,7 +102,9 @@ def main() -> None:
         writer = Writer(seed=7)
         if not path.exists():
             took = timed(lambda: build_index(writer.pages(options.pages), path, source="benchmark")) / 1e3
-            print(f"built: {options.pages:,} pages in {took:.1f} s, {options.pages / took:,.0f} pages/s (making them included)")
+            print(
+                f"built: {options.pages:,} pages in {took:.1f} s, {options.pages / took:,.0f} pages/s (making them included)"
+            )
         measure(path, Writer(seed=8), options.queries)
 
 
