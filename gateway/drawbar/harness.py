@@ -55,7 +55,9 @@ class Harness(Protocol):
     """Runs an agent for one task. Any object with these is one.
 
     `run` returns when the agent is done and leaves nothing behind: no process, no connection, no task. It must end soon when
-    it is cancelled. An exception other than cancellation counts as `harness_failed`.
+    it is cancelled. An exception other than cancellation counts as `harness_failed`. Any number of runs go on at once.
+
+    A harness that keeps something between rollouts (connections, say) is an async context manager too; a run enters it.
     """
 
     name: str

@@ -23,8 +23,8 @@ import re
 import shlex
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ import anyio
 
 from drawbar.errors import ConfigurationError, HarnessError, UnknownName
 from drawbar.harness import Assignment, Outcome
+from drawbar.tools.warden import Warden
 from drawbar_harnesses.processes import Child, child
 
 INHERITED = (
@@ -68,10 +69,10 @@ class _Desk:
 class CommandHarness:
     """Options:
 
-    `command`: the program and its arguments, a list or one text (split as a shell would, but no shell is involved).
-    Arguments may hold `{placeholders}`: {names}. `{{` and `}}` stand for braces.
+    `command`: the program and its arguments, a list (in JSON, as a text) or one text that is split as a shell would;
+    no shell is involved. Arguments may hold `{placeholders}`: {names}. `{{` and `}}` stand for braces.
     `timeout`: seconds; the task's limit of wall time holds as well.
-    `env`: further variables, with placeholders; `pass_env`: names of variables of ours to pass on.
+    `env`: further variables (a JSON object), with placeholders; `pass_env`: variables of ours to pass on, by name.
 
     Raises:
         ConfigurationError: no command, or a program that is not there.
@@ -84,15 +85,16 @@ class CommandHarness:
     def __init__(
         self,
         *,
-        command: str | Sequence[str] = (),
+        command: str | list[str] = "",
         timeout: float | None = None,
-        env: Mapping[str, str] | None = None,
-        pass_env: Sequence[str] | str = (),
+        env: str | Mapping[str, str] = "{}",
+        pass_env: str | list[str] = "",
     ) -> None:
-        self._command = shlex.split(command) if isinstance(command, str) else [str(part) for part in command]
-        self._env = dict(env or {})
-        self._pass_env = pass_env.split(",") if isinstance(pass_env, str) else list(pass_env)
+        self._command = _split(command) if isinstance(command, str) else [str(part) for part in command]
+        self._env = _object(env) if isinstance(env, str) else dict(env)
+        self._pass_env = [name.strip() for name in pass_env.split(",")] if isinstance(pass_env, str) else pass_env
         self._timeout = timeout
+        self._shared: Warden | None = None
         if not self._command:
             raise ConfigurationError(
                 "The command harness needs a program: --harness-option command='my-agent --task {prompt_file}'."
@@ -105,16 +107,42 @@ class CommandHarness:
         if not _PLACEHOLDER.search(program) and shutil.which(program) is None:
             raise ConfigurationError(f"The command harness cannot find the program {program!r}, or may not run it.")
 
+    async def __aenter__(self) -> CommandHarness:
+        self._shared = Warden()
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        shared, self._shared = self._shared, None
+        if shared is not None:
+            await shared.close()
+
     async def run(self, assignment: Assignment, /) -> Outcome:
         with _desk(assignment) as desk:
-            environment = self._environment(assignment, desk)
-            command = [_filled(part, desk.values) for part in self._command]
-            mark = f"DRAWBAR_SESSION={assignment.session}"
-            try:
-                async with child(command, env=environment, cwd=desk.workdir, mark=mark) as program:
-                    return await self._attend(program, assignment)
-            except OSError as error:
-                raise HarnessError(f"{command[0]!r} could not be started: {error}") from error
+            async with self._guarded() as warden:
+                return await self._start(assignment, desk, warden)
+
+    @asynccontextmanager
+    async def _guarded(self) -> AsyncIterator[Warden]:
+        """The warden of all rollouts, or, outside a run, one for this rollout alone."""
+        if self._shared is not None:
+            yield self._shared
+            return
+        warden = Warden()
+        try:
+            yield warden
+        finally:
+            with anyio.CancelScope(shield=True):
+                await warden.close()
+
+    async def _start(self, assignment: Assignment, desk: _Desk, warden: Warden) -> Outcome:
+        environment = self._environment(assignment, desk)
+        command = [_filled(part, desk.values) for part in self._command]
+        mark = f"DRAWBAR_SESSION={assignment.session}"
+        try:
+            async with child(command, env=environment, cwd=desk.workdir, mark=mark, warden=warden) as program:
+                return await self._attend(program, assignment)
+        except OSError as error:
+            raise HarnessError(f"{command[0]!r} could not be started: {error}") from error
 
     async def _attend(self, program: Child, assignment: Assignment) -> Outcome:
         seconds = min((s for s in (self._timeout, assignment.limits.seconds) if s is not None), default=None)
@@ -155,6 +183,22 @@ class CommandHarness:
         if assignment.seed is not None:
             environment["DRAWBAR_SEED"] = str(assignment.seed)
         return environment | {name: _filled(str(value), values) for name, value in self._env.items()}
+
+
+def _split(command: str) -> list[str]:
+    if not command.lstrip().startswith("["):
+        return shlex.split(command)
+    try:
+        return [str(part) for part in json.loads(command)]
+    except json.JSONDecodeError as error:
+        raise ConfigurationError(f"The command begins like a JSON list and is none: {error}.") from error
+
+
+def _object(text: str) -> dict[str, str]:
+    try:
+        return {str(name): str(value) for name, value in json.loads(text).items()}
+    except (json.JSONDecodeError, AttributeError) as error:
+        raise ConfigurationError(f"The option env of the command harness is a JSON object: not {text!r}.") from error
 
 
 @contextmanager

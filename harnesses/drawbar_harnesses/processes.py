@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import atexit
 import os
 import signal
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -12,11 +11,11 @@ from pathlib import Path
 
 import anyio
 
+from drawbar.tools.warden import Warden, kill_group
+
 KEPT_HEAD, KEPT_TAIL = 16_384, 49_152
 GRACE_SECONDS = 2.0
 """Between asking a group to end and killing it."""
-
-_running: set[int] = set()
 
 
 class Kept:
@@ -76,11 +75,13 @@ async def _keep(stream: asyncio.StreamReader, kept: Kept) -> None:
 
 
 @asynccontextmanager
-async def child(command: Sequence[str], *, env: Mapping[str, str], cwd: Path, mark: str) -> AsyncIterator[Child]:
+async def child(
+    command: Sequence[str], *, env: Mapping[str, str], cwd: Path, mark: str, warden: Warden
+) -> AsyncIterator[Child]:
     """Run a program in a process group of its own; on leaving, the group and whatever carries the mark is killed.
 
     `mark` is a `NAME=value` of its environment that no other program's has. By it, on Linux, a descendant is found that
-    left the group (a daemon, say).
+    left the group (a daemon, say). The warden kills the group even when this process is killed.
 
     Raises:
         OSError: it cannot be started.
@@ -94,28 +95,23 @@ async def child(command: Sequence[str], *, env: Mapping[str, str], cwd: Path, ma
         stderr=asyncio.subprocess.PIPE,
         start_new_session=True,
     )
-    _running.add(process.pid)
+    warden.guard(process.pid)
     try:
         yield Child(process)
     finally:
         with anyio.CancelScope(shield=True):
             await _end_group(process)
             await anyio.to_thread.run_sync(_kill_marked, mark.encode())
-        _running.discard(process.pid)
+        warden.release(process.pid)
 
 
 async def _end_group(process: asyncio.subprocess.Process) -> None:
     if process.returncode is None:
-        _signal_group(process.pid, signal.SIGTERM)
+        kill_group(process.pid, signal.SIGTERM)
         with suppress(TimeoutError):
             await asyncio.wait_for(process.wait(), GRACE_SECONDS)
-    _signal_group(process.pid, signal.SIGKILL)
+    kill_group(process.pid, signal.SIGKILL)
     await process.wait()
-
-
-def _signal_group(group: int, number: int) -> None:
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(group, number)
 
 
 def _kill_marked(mark: bytes) -> None:
@@ -123,10 +119,3 @@ def _kill_marked(mark: bytes) -> None:
         with suppress(OSError):
             if mark in (entry / "environ").read_bytes().split(b"\0"):
                 os.kill(int(entry.name), signal.SIGKILL)
-
-
-@atexit.register
-def _leave_nobody() -> None:
-    """Even when the interpreter goes down with rollouts under way."""
-    for group in _running:
-        _signal_group(group, signal.SIGKILL)

@@ -101,3 +101,14 @@ def _cause(stop: str | None, scores: Iterable[Score]) -> str:
     if CAUSES[cause].count and any(score.weight and score.value is None for score in scores):
         return "scorer_failed"
     return cause
+
+
+def last_attempts(trajectories: Iterable[Trajectory]) -> list[RolloutResult]:
+    """The result of each rollout of a run at its last attempt: earlier ones are history, not data."""
+    found: dict[tuple[str, int], RolloutResult] = {}
+    for trajectory in trajectories:
+        result = RolloutResult.of(trajectory)
+        known = found.get(result.key)
+        if known is None or result.attempt >= known.attempt:
+            found[result.key] = result
+    return list(found.values())

@@ -1,0 +1,72 @@
+"""`drawbar compare`: two runs side by side, paired by task."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from drawbar.cli.output import AsJson, StoreUrl, print_json, reading
+from drawbar.errors import UnknownName
+
+if TYPE_CHECKING:
+    from drawbar.record.rows import RunRow
+    from drawbar.record.store import Store
+    from drawbar.rollout.comparison import Comparison, Difference
+    from drawbar.rollout.result import RolloutResult
+
+app = typer.Typer()
+
+RunId = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, or the beginning of it.")]
+
+
+@app.command()
+def compare(first: RunId, second: RunId, store: StoreUrl = None, json: AsJson = False) -> None:
+    """Compare two runs on the tasks that both have: the second minus the first, with a 95 % interval."""
+    from drawbar.rollout.comparison import compare as compare_runs
+
+    with reading(store) as source:
+        comparison = compare_runs(*_loaded(source, first), *_loaded(source, second))
+    if json:
+        print_json(comparison.to_json())
+    else:
+        _print(comparison)
+
+
+def _loaded(store: Store, prefix: str) -> tuple[RunRow, list[RolloutResult]]:
+    from drawbar.rollout.result import last_attempts
+
+    run = store.run(store.resolve(prefix))
+    if run is None:
+        raise UnknownName("run", prefix, [row.id for row in store.runs()])
+    return run, last_attempts(store.trajectories(run=run.id))
+
+
+def _print(comparison: Comparison) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    for label, run in (("first ", comparison.first), ("second", comparison.second)):
+        console.print(f"{label}  {run.id}  {run.environment} · {run.harness} · {run.model}", highlight=False)
+    if not comparison.tasks:
+        console.print("They have no task in common with valid rollouts in both.")
+        return
+    apart = comparison.only_first + comparison.only_second
+    console.print(f"{comparison.tasks} tasks in both{f', {apart} in one alone' if apart else ''}\n", highlight=False)
+    table = Table("score", box=None, pad_edge=False)
+    for heading in ("first", "second", "difference", "95 % interval"):
+        table.add_column(heading, justify="right")
+    for difference in comparison.differences:
+        table.add_row(*_cells(difference))
+    console.print(table)
+
+
+def _cells(difference: Difference) -> tuple[str, ...]:
+    estimate = difference.estimate
+    known = estimate.low is not None and estimate.high is not None
+    interval = f"{estimate.low:+.3f} to {estimate.high:+.3f}" if known else "one task"
+    # Beyond chance at this level when the interval leaves zero out.
+    style = "" if not known or estimate.low <= 0 <= estimate.high else "bold"  # type: ignore[operator]
+    mean = f"[{style}]{estimate.mean:+.3f}[/]" if style else f"{estimate.mean:+.3f}"
+    return difference.name, f"{difference.first:.3f}", f"{difference.second:.3f}", mean, interval

@@ -1,0 +1,92 @@
+"""What commands share: options that mean the same everywhere, and how results and notes are printed."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
+
+import orjson
+import typer
+
+from drawbar.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from drawbar.record.store import Store
+
+DEFAULT_STORE = "drawbar.db"
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON alone on standard output.")]
+StoreUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--store", metavar="URL", help=f"A file or a postgresql:// URL.  [default: $DRAWBAR_STORE or {DEFAULT_STORE}]"
+    ),
+]
+
+
+def print_json(value: Any) -> None:
+    """The value, and nothing else, on standard output."""
+    sys.stdout.write(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode() + "\n")
+    sys.stdout.flush()
+
+
+def note(message: str) -> None:
+    """A line for the person who watches; never on standard output."""
+    typer.echo(message, err=True)
+
+
+def store_url(given: str | None) -> str:
+    """Where the store is."""
+    return given or os.environ.get("DRAWBAR_STORE") or DEFAULT_STORE
+
+
+@contextmanager
+def reading(given: str | None) -> Iterator[Store]:
+    """The store, to read from. It is not made when it is not there.
+
+    Raises:
+        ConfigurationError: no such file.
+        StoreError: it cannot be read.
+    """
+    from drawbar.record.store import Store
+
+    url = store_url(given)
+    path = url.removeprefix("sqlite:///")
+    if "://" not in path and not os.path.exists(path):
+        raise ConfigurationError(
+            f"There is no store at {path}. `drawbar run` makes one; name another with --store or DRAWBAR_STORE."
+        )
+    store = Store.open(url, read_only=True)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def pairs(given: Sequence[str] | None, option: str) -> dict[str, str]:
+    """What `key=value` options say.
+
+    Raises:
+        ConfigurationError: one has no `=`.
+    """
+    found = {}
+    for text in given or ():
+        key, equals, value = text.partition("=")
+        if not equals or not key.strip():
+            raise ConfigurationError(f"{option} is written key=value: not {text!r}.")
+        found[key.strip()] = value
+    return found
+
+
+def numbers(given: Sequence[str] | None, option: str) -> dict[str, float]:
+    """As `pairs`, with numbers for values."""
+    found = {}
+    for key, value in pairs(given, option).items():
+        try:
+            found[key] = float(value)
+        except ValueError:
+            raise ConfigurationError(f"{option} {key}=... is a number: not {value!r}.") from None
+    return found

@@ -1,0 +1,152 @@
+"""What a user asked of `drawbar run`, as plain values: stored with the run, so that it can be resumed."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from drawbar.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from drawbar.environment import Environment
+    from drawbar.proxy.models import Models
+    from drawbar.record.rows import RunRow
+    from drawbar.rollout.plan import Plan
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that decides what a run does. No secret is in it: of a key, the name of its variable."""
+
+    environment: str
+    """As it is loaded: a name, or a whole path."""
+    named: str = ""
+    """As the user wrote it."""
+    environment_options: dict[str, str] = {}
+    model: str | None = None
+    base_url: str | None = None
+    api_key_env: str | None = None
+    fallbacks: list[str] = []
+    harness: str = "loop"
+    harness_options: dict[str, str] = {}
+    tasks: int | None = None
+    rollouts: int = 1
+    concurrency: int = 32
+    retries: int = 2
+    seed: int | None = None
+    shuffle: bool = False
+    max_turns: int | None = None
+    max_tokens: int | None = None
+    max_cost: float | None = None
+    max_seconds: float | None = None
+    sampling: dict[str, Any] = {}
+    weights: dict[str, float] = {}
+    judge_model: str | None = None
+
+    @classmethod
+    def of(cls, run: RunRow) -> Request:
+        """What was asked for when this run was started.
+
+        Raises:
+            ConfigurationError: it was not started by `drawbar run`, or by one that wrote something else.
+        """
+        try:
+            return msgspec.json.decode(run.config, type=cls)
+        except msgspec.DecodeError as error:
+            raise ConfigurationError(
+                f"Run {run.id} cannot be resumed: what it was started with is not kept in the store ({error})."
+            ) from error
+
+
+def resolved(reference: str) -> str:
+    """The environment's reference as it holds from any working directory."""
+    return str(Path(reference).resolve()) if os.path.exists(reference) else reference
+
+
+def loaded_environment(request: Request) -> Environment:
+    """The environment as it was asked for: with its options, weights and judge."""
+    from drawbar.loading import load_environment
+
+    environment = load_environment(request.environment, request.environment_options)
+    if request.weights:
+        environment = replace(environment, rubric=environment.scoring.with_weights(request.weights))
+    if request.judge_model is not None:
+        environment = _judged_by(environment, request.judge_model)
+    return environment
+
+
+def _judged_by(environment: Environment, model: str) -> Environment:
+    """With another model behind every judge."""
+    from drawbar.rubric import Rubric
+
+    scorers = environment.scoring.scorers.values()
+    if environment.judge is None and not any(scorer.judge for scorer in scorers):
+        raise ConfigurationError(f"Environment {environment.name} has no judge, so there is none for --judge-model.")
+    rubric = Rubric(*(replace(s, judge=replace(s.judge, model=model)) if s.judge else s for s in scorers))
+    judge = environment.judge and replace(environment.judge, model=model)
+    return replace(environment, rubric=rubric, judge=judge)
+
+
+def planned(request: Request, environment: Environment, run: str | None = None) -> Plan:
+    """The plan that was asked for; with `run`, that run again."""
+    from drawbar.rollout.harnesses import load_harness
+    from drawbar.rollout.plan import Plan
+    from drawbar.task import Limits
+
+    return Plan(
+        environment=environment,
+        harness=load_harness(request.harness, request.harness_options),
+        model=chosen_model(request, environment),
+        tasks=request.tasks,
+        rollouts=request.rollouts,
+        concurrency=request.concurrency,
+        retries=request.retries,
+        seed=request.seed,
+        shuffle=request.shuffle,
+        limits=Limits(
+            turns=request.max_turns, tokens=request.max_tokens, cost=request.max_cost, seconds=request.max_seconds
+        ),
+        sampling=request.sampling,
+        request=msgspec.to_builtins(request),
+        **({} if run is None else {"run": run}),
+    )
+
+
+def chosen_model(request: Request, environment: Environment) -> str:
+    """The model that was named, or the environment's own.
+
+    Raises:
+        ConfigurationError: neither is there.
+    """
+    model = request.model or environment.default_model
+    if model is None:
+        raise ConfigurationError(
+            f"Environment {environment.name} comes with no model of its own. Name one: --model gpt-5-mini "
+            "(with OPENAI_API_KEY set), or --model NAME --base-url http://localhost:8000/v1."
+        )
+    return model
+
+
+def models_for(request: Request, environment: Environment) -> Models:
+    """How model names are resolved in this run.
+
+    Raises:
+        ConfigurationError: the variable that should hold the key is not set, or nothing is known of the model.
+    """
+    from drawbar.proxy.models import Models
+    from drawbar.proxy.upstream import UpstreamError
+
+    key = None
+    if request.api_key_env is not None:
+        key = os.environ.get(request.api_key_env)
+        if not key:
+            raise ConfigurationError(f"{request.api_key_env} is not set, which --api-key-env names.")
+    models = Models(in_process=environment.models, base_url=request.base_url, api_key=key, fallbacks=request.fallbacks)
+    try:
+        models.targets(chosen_model(request, environment))
+    except UpstreamError as error:
+        raise ConfigurationError(str(error)) from error
+    return models

@@ -1,0 +1,79 @@
+"""`drawbar show`: a run's report, or a session."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from drawbar.cli.output import AsJson, StoreUrl, print_json, reading
+
+if TYPE_CHECKING:
+    from drawbar.record.rows import RunRow
+    from drawbar.record.store import Store
+    from drawbar.rollout.report import Report
+    from drawbar.rollout.result import RolloutResult
+
+app = typer.Typer()
+
+
+@app.command()
+def show(
+    id: Annotated[str, typer.Argument(metavar="ID", help="Of a run or a session, or the beginning of it.")],
+    store: StoreUrl = None,
+    full: Annotated[bool, typer.Option("--full", help="Do not shorten long texts; list all rollouts.")] = False,
+    json: AsJson = False,
+) -> None:
+    """Show a run's report, or a session as a person likes to read it."""
+    with reading(store) as source:
+        found = source.resolve(id)
+        run = source.run(found)
+        if run is not None:
+            _show_run(source, run, full=full, json=json)
+        else:
+            _show_session(source, found, full=full, json=json)
+
+
+def _show_run(store: Store, run: RunRow, *, full: bool, json: bool) -> None:
+    from drawbar.rollout.report import Tally
+    from drawbar.rollout.result import last_attempts
+
+    results, tally = last_attempts(store.trajectories(run=run.id)), Tally()
+    for result in results:
+        tally.add(result)
+    _print_run(tally.report(run), results, full=full, json=json)
+
+
+def _print_run(report: Report, results: list[RolloutResult], *, full: bool, json: bool) -> None:
+    if json:
+        listed = [{"session": r.session, "task": r.task_key, "rollout": r.rollout, "attempt": r.attempt,
+                   "cause": r.cause, "valid": r.valid, "reward": r.reward, "scores": dict(r.scores), "error": r.error}
+                  for r in results]  # fmt: skip
+        print_json({**report.to_json(), "sessions": listed})
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    from drawbar.cli.report_table import print_report
+
+    console = Console()
+    print_report(report, console)
+    table = Table("\nsession", "\ntask", "\nrollout", "\nended by", "\nreward", box=None, pad_edge=False)
+    shown = results if full else results[:10]
+    for r in shown:
+        table.add_row(r.session, r.task_key, str(r.rollout), r.cause, "none" if r.reward is None else f"{r.reward:.3f}")
+    console.print(table, highlight=False)
+    if len(shown) < len(results):
+        console.print(f"… {len(results) - len(shown)} more (--full)", style="dim", highlight=False)
+
+
+def _show_session(store: Store, session: str, *, full: bool, json: bool) -> None:
+    from rich.console import Console
+
+    from drawbar.cli.transcript import as_json, print_transcript
+
+    trajectory = store.trajectory(session)
+    if json:
+        print_json(as_json(trajectory))
+    else:
+        print_transcript(trajectory, Console(), full=full)
