@@ -81,13 +81,13 @@ class InProcess:
         self._running.add(task)
         task.add_done_callback(self._ended)
         try:
-            await asyncio.wait((task,))
+            return await asyncio.shield(task)
         except asyncio.CancelledError:
-            task.cancel()
-            raise
-        if task.cancelled():
-            raise ToolServerError(f"Tool server {self._name!r} was closed during the call.")
-        return task.result()
+            us = asyncio.current_task()
+            if not task.cancelled() or (us is not None and us.cancelling()):
+                task.cancel()
+                raise
+            raise ToolServerError(f"Tool server {self._name!r} was closed during the call.") from None
 
     async def close(self) -> None:
         """Cancel what runs and leave the lifespan."""
