@@ -53,6 +53,8 @@ class Session:
     tool_calls: int = 0
     stop: str | None = None
     """A cause once it has ended (or must not go on)."""
+    trouble: str | None = None
+    """Why its last model call came to nothing; None when it was answered."""
     live: bool = False
     """Opened for one request that named no session, and ended with it."""
     in_flight: int = 0

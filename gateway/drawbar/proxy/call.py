@@ -1,4 +1,4 @@
-"""The bookkeeping of one model call: what becomes of it as rows, and what it adds to its session. No I/O, no waiting."""
+"""The bookkeeping of one model call: what becomes of it as rows, and what it adds to its session. No I/O."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from drawbar.ids import new_id
-from drawbar.record.rows import CallRow, Row
+from drawbar.ids import digest, new_id
+from drawbar.record.rows import BlobRow, CallRow, Row
 from drawbar.wire.dialect import BadBody, Dialect, Request, Response, Usage
 
 if TYPE_CHECKING:
@@ -60,6 +60,8 @@ class Call:
             self.row, model=request.model, request=leaf, tools=tools, request_envelope=envelope, streamed=request.stream
         )
         found.append(self.row)
+        if self.session.live:
+            found.insert(0, self.session.row)
         return found
 
     def refused(self, status: int, cause: str, error: str, body: bytes | None = None) -> list[Row]:
@@ -78,7 +80,7 @@ class Call:
             request_envelope=name,
             ended=time.time(),
         )
-        return [*rows, self.row]
+        return self._and_session([*rows, self.row])
 
     def answered(self, response: Response, status: int) -> list[Row]:
         """The rows of a complete answer; it is a turn from now on."""
@@ -131,9 +133,10 @@ class Call:
                 rows += nodes
             except BadBody:
                 seen = seen or response.message
-        if response is not None or seen is not None:
-            envelope, blobs = graph.blob(seen if seen is not None or response is None else response.envelope)
-            rows += blobs
+        kept = seen if seen is not None else response.envelope if response is not None else None
+        if kept is not None:
+            envelope = digest(kept)  # it comes once: nothing is gained by remembering it
+            rows.append(BlobRow(digest=envelope, body=kept))
         usage = response.usage if response is not None else NO_USAGE
         cost = self._account(usage)
         self.row = msgspec.structs.replace(
@@ -157,6 +160,18 @@ class Call:
             ended=time.time(),
         )
         rows.append(self.row)
+        self.session.trouble = cause
+        return self._and_session(rows)
+
+    def _and_session(self, rows: list[Row]) -> list[Row]:
+        """A live session lasts as long as its one call, and its row is written with the call's."""
+        session = self.session
+        if session.live:
+            session.stop = self.row.cause or "completed"
+            session.row = msgspec.structs.replace(
+                session.row, status="ended", stop=session.stop, error=self.row.error, ended=self.row.ended
+            )
+            rows.insert(0, session.row)
         return rows
 
     def _account(self, usage: Usage) -> float | None:

@@ -35,8 +35,8 @@ class Client:
         self.left = False
         self.started = False
         """Whether the answer's head was sent."""
-        self._receive = receive
-        self._send = send
+        self.receive = receive
+        self.send = send
         self._timer: asyncio.TimerHandle | None = None
         self._watcher: asyncio.Task[None] | None = None
 
@@ -53,7 +53,7 @@ class Client:
         parts: list[bytes] = []
         size = 0
         while True:
-            message = await self._receive()
+            message = await self.receive()
             if message["type"] == "http.disconnect":
                 self.left = True
                 raise ClientGone
@@ -81,12 +81,12 @@ class Client:
         if self.left:
             return
         try:
-            await self._send(message)
+            await self.send(message)
         except OSError:
             self.left = True
 
     def watch(self, on_leave: Callable[[], None]) -> None:
-        """Call `on_leave` when the client goes away (not at once: after a moment in which most answers are complete)."""
+        """Call `on_leave` when the client goes away. It begins after a moment in which most answers are complete."""
         self._timer = asyncio.get_running_loop().call_later(_WATCH_AFTER, self._start_watching, on_leave)
 
     def unwatch(self) -> None:
@@ -100,12 +100,7 @@ class Client:
         self._watcher = asyncio.create_task(self._watch(on_leave))
 
     async def _watch(self, on_leave: Callable[[], None]) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
+        while (await self.receive())["type"] != "http.disconnect":
             pass
         self.left = True
         on_leave()
-
-
-async def answer_json(client: Client, status: int, body: bytes, *headers: tuple[bytes, bytes]) -> None:
-    """A JSON answer that no SDK should ask for again by itself."""
-    await client.answer(status, [JSON, *headers], body)

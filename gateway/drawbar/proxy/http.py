@@ -55,7 +55,7 @@ class HttpUpstream:
             raise UpstreamError(
                 "upstream_unavailable", f"{self.name} at {self._base} could not be reached: {_said(error)}", retry=True
             ) from error
-        return _HttpReply(response, self.name)
+        return _HttpReply(response, self.name, key)
 
     async def models(self) -> bytes | None:
         """The answer to `GET /models`; None when there is none."""
@@ -95,7 +95,8 @@ class HttpUpstream:
 class _HttpReply:
     """An answer of aiohttp's client."""
 
-    def __init__(self, response: aiohttp.ClientResponse, name: str) -> None:
+    def __init__(self, response: aiohttp.ClientResponse, name: str, secret: str | None) -> None:
+        self._secret = secret
         self._response = response
         self._name = name
         self.status = response.status
@@ -111,9 +112,11 @@ class _HttpReply:
 
     async def read(self) -> bytes:
         try:
-            return await self._response.read()
+            body = await self._response.read()
         except _BROKEN as error:
             raise self._broken(error) from error
+        # Some providers quote a refused key in the error; it is ours, and no business of the client's or the record's.
+        return body.replace(self._secret.encode(), b"***") if self._secret and self.status >= 400 else body
 
     async def aclose(self) -> None:
         # Only a connection whose answer was read to its end can serve again.

@@ -14,6 +14,7 @@ from drawbar.proxy.in_process import InProcessUpstream
 from drawbar.proxy.providers import BARE, PROVIDERS, TRANSLATED, Provider
 from drawbar.proxy.upstream import Exchange, Upstream, UpstreamError
 from drawbar.wire import CHAT
+from drawbar.wire.dialect import Usage
 from drawbar.wire.tolerant import dump, load, load_object
 
 if TYPE_CHECKING:
@@ -89,6 +90,8 @@ class Models:
     async def chat(self, model: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """One chat completion outside any session (judges), retried like any other; `body` needs no `model`.
 
+        Its `usage.cost` is in US dollars: what the provider named, or what our price table says (None: not known).
+
         Raises:
             UpstreamError: no usable answer came; its `cause` says why.
         """
@@ -99,7 +102,10 @@ class Models:
 
         answered = await ask(self.targets(model), exchange, CHAT, self.retries)
         assert isinstance(answered, Answered)  # it did not ask for a stream
-        return load_object(answered.body, "the answer")
+        completion = load_object(answered.body, "the answer")
+        if answered.response is not None and isinstance(completion.get("usage"), dict):
+            completion["usage"]["cost"] = _cost(answered.target, answered.response.usage)
+        return completion
 
     async def aclose(self) -> None:
         """Close all clients; they are made anew when they are needed again."""
@@ -166,3 +172,11 @@ class Models:
                 code="provider_key_missing",
             )
         return key
+
+
+def _cost(target: Target, usage: Usage) -> float | None:
+    if usage.cost is not None or usage.prompt_tokens is None:
+        return usage.cost
+    return target.upstream.cost(
+        target.model, usage.prompt_tokens, usage.cached_tokens or 0, usage.completion_tokens or 0
+    )

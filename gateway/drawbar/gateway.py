@@ -1,0 +1,288 @@
+"""The gateway: the ASGI application that joins the model side, the tool side and the record.
+
+It routes. What a route does is in `drawbar.proxy` (models, control) and `drawbar.tools` (MCP).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Self
+
+import anyio
+import anyio.to_thread
+
+from drawbar.errors import StoreError, UnknownName
+from drawbar.proxy.client import JSON, Client, Receive, Scope, Send
+from drawbar.proxy.control import Control
+from drawbar.proxy.endpoint import ModelSide
+from drawbar.proxy.forward import forward
+from drawbar.proxy.guard import host_refused, may_use
+from drawbar.proxy.headers import NO_RETRY, client_keys, session_key
+from drawbar.proxy.models import Models
+from drawbar.proxy.registry import SessionEnded, Sessions
+from drawbar.proxy.settings import Settings
+from drawbar.record.recorder import Recorder
+from drawbar.record.rows import Row
+from drawbar.record.store import Store
+from drawbar.sessions import Session, SessionSpec
+from drawbar.wire import CHAT
+from drawbar.wire.tolerant import dump
+
+if TYPE_CHECKING:
+    from drawbar.environment import Environment
+    from drawbar.tools.endpoint import ToolSide
+
+_log = logging.getLogger(__name__)
+
+_LATER: Final = ("/v1/responses", "/v1/messages", "/v1beta/")
+"""Routes of dialects that are not spoken yet."""
+_CHAT: Final = "/v1/chat/completions"
+_FORWARDED: Final = frozenset({"/v1/embeddings"})
+_ABORT_SECONDS: Final = 5.0
+
+
+class Gateway:
+    """Owns the recorder, the sessions, both sides and the clients of upstreams. Use it as an async context manager."""
+
+    def __init__(
+        self,
+        store: Store,
+        models: Models,
+        *,
+        environments: Mapping[str, Environment] | None = None,
+        settings: Settings | None = None,
+    ) -> None:
+        self.store = store
+        self.models = models
+        self.settings = settings or Settings()
+        self.environments = dict(environments or {})
+        self.recorder = Recorder(store)
+        self.sessions = Sessions(store, self.recorder, self.environments)
+        self.model_side = ModelSide(self.recorder, models, self.settings)
+        self._control = Control(self)
+        self._tools: ToolSide | None = None
+        self._tools_lock = asyncio.Lock()
+        self._live_tools: dict[str, Session] = {}
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        await self._stack.enter_async_context(self.recorder)
+        self._stack.push_async_callback(self.models.aclose)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Stop calls under way (their rows say so), close tool servers, write what is left."""
+        with anyio.CancelScope(shield=True):
+            for session in self.sessions:
+                await _stop_calls(session, "cancelled")
+            for session in self._live_tools.values():
+                await self.end(session.id, stop="completed")
+            await self._stack.__aexit__(kind, error, traceback)
+
+    async def open(self, spec: SessionSpec) -> Session:
+        """A new session, durable and with its tools connected. `Session.key` is its secret.
+
+        Raises:
+            UnknownName: no environment of this name is served.
+            ToolServerError: a tool server could not be started; the session is ended and says so.
+            StoreError: it could not be recorded.
+        """
+        session = await self.sessions.open(spec)
+        if session.environment is not None and (session.environment.tools or session.environment.servers):
+            try:
+                await (await self._tool_side()).open(session)
+            except BaseException as error:
+                with anyio.CancelScope(shield=True):
+                    await self.end(session.id, stop=_why(error), error=str(error))
+                raise
+        return session
+
+    async def end(
+        self, session_id: str, *, stop: str, error: str | None = None, metadata: Mapping[str, Any] | None = None
+    ) -> None:
+        """End a session; a second time does nothing. Its calls are stopped, its tool servers closed, later requests get
+        409.
+
+        What the gateway itself saw (a limit, the failure that made an agent give up) comes before `stop`.
+
+        Raises:
+            UnknownName: there is no such session.
+            StoreError: the end could not be recorded.
+        """
+        session = self.sessions.get(session_id)
+        if session is not None:
+            await _stop_calls(session, "cancelled")
+            if self._tools is not None:
+                await self._tools.close(session)
+        await self.sessions.end(session_id, stop=stop, error=error, metadata=metadata or {})
+
+    async def record(self, *rows: Row) -> None:
+        """Commit rows (scores, runs) through the gateway's recorder. Raises `StoreError`."""
+        await self.recorder.commit(*rows)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            raise RuntimeError(f"The gateway serves HTTP, not {scope['type']}.")
+        client = Client(scope, receive, send)
+        refused = host_refused(client.headers, self.settings)
+        if refused is not None:
+            await _say(client, 403, refused, "host_not_allowed")
+            return
+        try:
+            await self._route(client)
+        except UnknownName as error:
+            await _say(client, 401 if error.kind == "session" else 404, str(error), f"unknown_{error.kind}")
+        except SessionEnded as ended:
+            await _say(client, 409, f"This session has ended ({ended.stop}).", ended.stop)
+        except StoreError as error:
+            _log.error("A request failed at the store: %s", error)
+            await _say(client, 503, "The store cannot be used now.", "store_unavailable")
+
+    async def _route(self, client: Client) -> None:
+        path: str = client.scope["path"]
+        prefix = None
+        if path.startswith("/s/"):
+            prefix, _, rest = path[3:].partition("/")
+            path = "/" + rest
+        if path == _CHAT:
+            await self._complete(client, prefix, path)
+        elif prefix is not None and path == "/mcp":
+            await self._use_tools(await self._named(client, prefix), client)
+        elif path.startswith("/mcp/") and prefix is None:
+            await self._use_tools(await self._for_environment(client, path[5:]), client)
+        elif (path.startswith("/api/") or path == "/healthz") and prefix is None:
+            await self._control.handle(client, path)
+        elif path in _FORWARDED:
+            await self._forward(client, prefix, path)
+        elif path == "/v1/models" or path.startswith("/v1/models/"):
+            await self._models(client, prefix, path)
+        elif path.startswith(_LATER):
+            said = f"drawbar does not speak the dialect of {path} yet. Speak OpenAI chat completions: {_CHAT}."
+            await _say(client, 501, said, "not_implemented")
+        else:
+            await _say(client, 404, f"There is nothing at {path}.", "not_found")
+
+    async def _complete(self, client: Client, prefix: str | None, path: str) -> None:
+        if not await _only(client, "POST"):
+            return
+        keys = client_keys(client.headers)
+        session = await self._session(client, prefix, keys)
+        if session is None:
+            return
+        if session.stop is not None:
+            await _say(client, 409, f"This session has stopped ({session.stop}).", session.stop)
+            return
+        await self.model_side.complete(session, CHAT, path, client, self._passed(keys))
+
+    async def _forward(self, client: Client, prefix: str | None, path: str) -> None:
+        if not await _only(client, "POST"):
+            return
+        keys = client_keys(client.headers)
+        if await self._session(client, prefix, keys) is not None:
+            below = path.removeprefix("/v1/")
+            await forward(self.models, self.settings, CHAT, below, client, self._passed(keys))
+
+    async def _models(self, client: Client, prefix: str | None, path: str) -> None:
+        if not await _only(client, "GET"):
+            return
+        session = await self._session(client, prefix, client_keys(client.headers))
+        if session is None:
+            return
+        listed = {model["id"]: model for model in await self.models.listed()}
+        own = set(session.environment.models) if session.environment is not None else set()
+        for name in sorted(own | ({session.row.model} if session.row.model else set())):
+            listed.setdefault(name, {"id": name, "object": "model", "created": 0, "owned_by": "drawbar"})
+        wanted = path.removeprefix("/v1/models").removeprefix("/")
+        if not wanted:
+            await client.answer(200, [JSON], dump({"object": "list", "data": list(listed.values())}))
+        elif wanted in listed:
+            await client.answer(200, [JSON], dump(listed[wanted]))
+        else:
+            await _say(client, 404, str(UnknownName("model", wanted, listed)), "model_not_found")
+
+    async def _session(self, client: Client, prefix: str | None, keys: list[str]) -> Session | None:
+        """The session that a request names, or one for it alone; None when it was refused, and answered so."""
+        key = session_key(keys, prefix, client.headers)
+        if key is not None:
+            return await self.sessions.find(key)
+        if may_use(keys, self.settings):
+            return self.sessions.live()
+        await _say(
+            client, 401, "This gateway serves only clients that show a session's key or its own.", "key_required"
+        )
+        return None
+
+    async def _named(self, client: Client, prefix: str | None) -> Session:
+        key = session_key(client_keys(client.headers), prefix, client.headers)
+        return await self.sessions.find(key or "")
+
+    def _passed(self, keys: list[str]) -> str | None:
+        """The client's own key, where it goes on to the provider."""
+        if not self.settings.pass_key:
+            return None
+        return next((key for key in keys if not key.startswith("dbk_") and key not in self.settings.keys), None)
+
+    async def _for_environment(self, client: Client, name: str) -> Session | None:
+        """The session that uses an environment's tools: the one that the request names, or the live one of them all."""
+        keys = client_keys(client.headers)
+        if session_key(keys, None, client.headers) is not None:
+            return await self._named(client, None)
+        if not may_use(keys, self.settings):
+            await _say(client, 401, "This gateway serves only clients that show a key.", "key_required")
+            return None
+        async with self._tools_lock:
+            if name not in self._live_tools:
+                self._live_tools[name] = await self.sessions.open(SessionSpec(environment=name))
+            return self._live_tools[name]
+
+    async def _use_tools(self, session: Session | None, client: Client) -> None:
+        if session is not None:
+            await (await self._tool_side()).handle(session, client.scope, client.receive, client.send)
+
+    async def _tool_side(self) -> ToolSide:
+        """Made when first needed: the MCP SDK takes a second to import."""
+        if self._tools is None:
+            made = await anyio.to_thread.run_sync(_import_tool_side)
+            if self._tools is None:
+                strict = self.settings.recording == "required"
+                hosts = self.settings.allowed_hosts
+                side = made(self.recorder, strict=strict, allowed_hosts=hosts)
+                self._tools = await self._stack.enter_async_context(side)
+        return self._tools
+
+
+def _import_tool_side() -> type[ToolSide]:
+    from drawbar.tools.endpoint import ToolSide
+
+    return ToolSide
+
+
+async def _stop_calls(session: Session, cause: str) -> None:
+    """Stop the session's calls, and wait until each has its row."""
+    for abort in list(session.aborts):
+        abort(cause)
+    with anyio.move_on_after(_ABORT_SECONDS):
+        await session.idle.wait()
+
+
+def _why(error: BaseException) -> str:
+    return "tool_server_failed" if isinstance(error, Exception) else "cancelled"
+
+
+async def _only(client: Client, method: str) -> bool:
+    if client.scope["method"] == method:
+        return True
+    said = f"{client.scope['method']} is not served here; {method} is."
+    await client.answer(405, [JSON, (b"allow", method.encode())], CHAT.error(405, said, "method_not_allowed"))
+    return False
+
+
+async def _say(client: Client, status: int, message: str, code: str) -> None:
+    """An error in the shape that the routes' SDKs read."""
+    await client.answer(status, [JSON, NO_RETRY], CHAT.error(status, message, code))

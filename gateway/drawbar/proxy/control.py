@@ -1,0 +1,171 @@
+"""The control API: what `drawbar run --gateway URL` and other programs steer a gateway with. JSON in, JSON out.
+
+    GET  /healthz                          {"status": "ok", ...}; needs no key
+    GET  /api/environments                 {"environments": [{"name", "version", "description", "models"}]}
+    POST /api/sessions                     a spec as `spec_from_json` reads it -> {"id", "key", "path", "mcp_path"}
+    POST /api/sessions/{id}/end            {"stop", "error", "metadata"} -> {}
+    GET  /api/sessions/{id}/trajectory     as `trajectory_to_json` writes it
+    POST /api/sessions/{id}/scores         {"scores": [{"name", "value", ...}]} (a ScoreRow's fields) -> {"ids": [...]}
+    PUT  /api/runs/{id}                    a RunRow -> {}
+    GET  /api/runs/{id}/trajectories       {"trajectories": [...]}
+    POST /api/complete                     a chat completions request -> its completion; outside any session, for judges
+
+Errors are {"error": {"message", "type", "code", ...}} as on the model side.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import anyio.to_thread
+import msgspec
+
+from drawbar import __version__
+from drawbar.causes import CAUSES
+from drawbar.errors import ConfigurationError, ToolServerError, UnknownName
+from drawbar.ids import new_id
+from drawbar.proxy.client import JSON, BodyTooLarge, Client, ClientGone
+from drawbar.proxy.guard import is_admin
+from drawbar.proxy.headers import NO_RETRY, client_keys
+from drawbar.proxy.spec_json import spec_from_json
+from drawbar.proxy.trajectory_json import trajectory_to_json
+from drawbar.proxy.upstream import UpstreamError
+from drawbar.record.rows import RunRow, ScoreRow
+from drawbar.wire import CHAT
+from drawbar.wire.dialect import BadBody
+from drawbar.wire.tolerant import dump, load_object
+
+if TYPE_CHECKING:
+    from drawbar.gateway import Gateway
+
+
+class _Refused(Exception):
+    """An answer other than 200."""
+
+    def __init__(self, status: int, message: str, code: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+
+
+class Control:
+    """Answers `/api/...` and `/healthz` for one gateway."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+
+    async def handle(self, client: Client, path: str) -> None:
+        """One request; `path` is whole."""
+        try:
+            body = await self._answer(client, client.scope["method"], path)
+        except ClientGone:
+            return
+        except _Refused as refused:
+            await _say(client, refused.status, str(refused), refused.code)
+        except BodyTooLarge:
+            await _say(client, 413, "The request's body is too large.", "request_too_large")
+        except (BadBody, ConfigurationError) as error:
+            await _say(client, 400, str(error), "bad_request")
+        except UnknownName as error:
+            await _say(client, 404, str(error), f"unknown_{error.kind}")
+        except ToolServerError as error:
+            await _say(client, 502, str(error), "tool_server_failed")
+        except UpstreamError as error:
+            await _say(client, error.status, str(error), error.cause)
+        else:
+            await client.answer(200, [JSON], body)
+
+    async def _answer(self, client: Client, method: str, path: str) -> bytes:
+        if path == "/healthz":
+            return dump({"status": "ok", "version": __version__, "unrecorded": self._gateway.model_side.unrecorded})
+        if not is_admin(client_keys(client.headers), self._gateway.settings):
+            raise _Refused(401, "The control API needs the gateway's admin key as bearer token.", "admin_key_required")
+        match method, path.removeprefix("/api/").split("/"):
+            case "GET", ["environments"]:
+                return self._environments()
+            case "POST", ["sessions"]:
+                return await self._open(await self._body(client))
+            case "POST", ["sessions", id, "end"]:
+                return await self._end(id, await self._body(client))
+            case "GET", ["sessions", id, "trajectory"]:
+                return trajectory_to_json(await anyio.to_thread.run_sync(self._gateway.store.trajectory, id))
+            case "POST", ["sessions", id, "scores"]:
+                return await self._score(id, await self._body(client))
+            case "PUT", ["runs", id]:
+                return await self._run(id, await self._body(client))
+            case "GET", ["runs", id, "trajectories"]:
+                return await anyio.to_thread.run_sync(self._trajectories, id)
+            case "POST", ["complete"]:
+                return await self._complete(await self._body(client))
+        raise _Refused(404, f"The control API has no {method} {path}.", "not_found")
+
+    async def _body(self, client: Client) -> dict[str, Any]:
+        raw = await client.body(self._gateway.settings.max_body)
+        return load_object(raw or b"{}", "the body")
+
+    def _environments(self) -> bytes:
+        found = [
+            {"name": e.name, "version": e.version, "description": e.description, "models": sorted(e.models)}
+            for e in self._gateway.environments.values()
+        ]
+        return dump({"environments": found})
+
+    async def _open(self, body: dict[str, Any]) -> bytes:
+        session = await self._gateway.open(spec_from_json(body))
+        path = f"/s/{session.key}"
+        return dump({"id": session.id, "key": session.key, "path": path, "mcp_path": path + "/mcp"})
+
+    async def _end(self, id: str, body: dict[str, Any]) -> bytes:
+        stop, error, metadata = body.get("stop", "completed"), body.get("error"), body.get("metadata") or {}
+        if stop not in CAUSES:
+            raise BadBody(str(UnknownName("cause", str(stop), CAUSES)))
+        if not (error is None or isinstance(error, str)) or not isinstance(metadata, dict):
+            raise BadBody("`error` must be a string, `metadata` an object")
+        await self._gateway.end(id, stop=stop, error=error, metadata=metadata)
+        return b"{}"
+
+    async def _score(self, id: str, body: dict[str, Any]) -> bytes:
+        if await anyio.to_thread.run_sync(self._gateway.store.session, id) is None:
+            raise UnknownName("session", id, ())
+        given = body.get("scores")
+        if not isinstance(given, list) or not all(isinstance(score, dict) for score in given):
+            raise BadBody("`scores` must be a list of objects")
+        rows = [_score_row(id, score) for score in given]
+        await self._gateway.record(*rows)
+        return dump({"ids": [row.id for row in rows]})
+
+    async def _run(self, id: str, body: dict[str, Any]) -> bytes:
+        config = dump(body.get("config") or {})
+        try:
+            row = msgspec.convert({**body, "id": id, "config": b""}, RunRow)
+        except msgspec.ValidationError as error:
+            raise BadBody(f"not a run: {error}") from error
+        await self._gateway.record(msgspec.structs.replace(row, config=config))
+        return b"{}"
+
+    def _trajectories(self, run: str) -> bytes:
+        found = [trajectory_to_json(trajectory) for trajectory in self._gateway.store.trajectories(run=run)]
+        return b'{"trajectories":[' + b",".join(found) + b"]}"
+
+    async def _complete(self, body: dict[str, Any]) -> bytes:
+        model = body.get("model")
+        if not isinstance(model, str):
+            raise BadBody("`model` must be a string")
+        return dump(await self._gateway.models.chat(model, body))
+
+
+def _score_row(session: str, score: dict[str, Any]) -> ScoreRow:
+    """A score as JSON has it; what feedback need not say is filled in."""
+    defaults = {"kind": "feedback", "weight": 0.0, "rubric_version": "", "source": "feedback"}
+    fixed = {"id": new_id("score"), "session": session, "created": time.time(), "usage": None}
+    try:
+        row = msgspec.convert({**defaults, **score, **fixed}, ScoreRow)
+    except msgspec.ValidationError as error:
+        raise BadBody(f"not a score: {error}") from error
+    usage = score.get("usage")
+    return row if usage is None else msgspec.structs.replace(row, usage=dump(usage))
+
+
+async def _say(client: Client, status: int, message: str, code: str) -> None:
+    await client.answer(status, [JSON, NO_RETRY], CHAT.error(status, message, code))

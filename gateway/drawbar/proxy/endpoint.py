@@ -1,0 +1,164 @@
+"""The model side's front door: one request in a dialect, for a session that is already known."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from drawbar.errors import StoreError
+from drawbar.proxy.call import Call
+from drawbar.proxy.client import JSON, BodyTooLarge, Client, ClientGone
+from drawbar.proxy.flight import Flight, Outlet, prune
+from drawbar.proxy.headers import NO_RETRY, upstream_headers
+from drawbar.proxy.models import Models, Target
+from drawbar.proxy.relay import Relay
+from drawbar.proxy.settings import Settings
+from drawbar.proxy.upstream import UpstreamError
+from drawbar.record.rows import Row
+from drawbar.sessions import Session
+from drawbar.wire.dialect import BadBody, Dialect
+
+if TYPE_CHECKING:
+    from drawbar.record.recorder import Recorder
+
+_log = logging.getLogger(__name__)
+_RETRY_MARK: Final = b"x-stainless-retry-count"
+
+
+class ModelSide:
+    """Answers model requests and records them."""
+
+    def __init__(self, recorder: Recorder, models: Models, settings: Settings) -> None:
+        self.recorder = recorder
+        self.models = models
+        self.settings = settings
+        self.unrecorded = 0
+        """Answers that were given although they could not be recorded (`recording="best-effort"`)."""
+
+    async def complete(self, session: Session, dialect: Dialect, path: str, client: Client, key: str | None) -> None:
+        """One request that makes a turn. `key`: the client's own, if it goes on to the provider."""
+        try:
+            body = await client.body(self.settings.max_body)
+        except ClientGone:
+            await self._never_read(session, dialect, path)
+            return
+        except BodyTooLarge:
+            await self._too_large(session, dialect, path, client)
+            return
+        call = Call(session, dialect, path, self.recorder.epoch)
+        if session.live or (mark := client.headers.get(_RETRY_MARK)) is None:
+            await self._carry(call, body, Outlet(client, None), key)
+            return
+        same = (path, len(body), hash(body))
+        known = session.flights.get(same)
+        if mark != b"0" and known is not None and await self._replayed(known, client):
+            return
+        flight = session.flights[same] = Flight(call)
+        try:
+            await self._carry(call, body, Outlet(client, flight), key)
+        finally:
+            flight.finish()
+            prune(session.flights)
+
+    async def _carry(self, call: Call, body: bytes, outlet: Outlet, key: str | None) -> None:
+        """A call that repeats no other."""
+        client = outlet.client
+        relay = Relay(self, call, outlet, upstream_headers(client.scope["headers"]), key)
+        targets = await self._admit(call, body, outlet, relay)
+        if targets is None:
+            return
+        client.watch(relay.client_left)
+        try:
+            await relay.run(body, targets)
+        finally:
+            client.unwatch()
+            call.session.leave(relay.abort)
+
+    async def _replayed(self, known: Flight, client: Client) -> bool:
+        """Give the answer of the call that this request repeats; False when that call came to nothing."""
+        if known.finished:
+            if not known.good:
+                return False
+            if not known.call.counted and not await self.commit(known.call.taken_up()):
+                return False
+        await known.follow(client)
+        return client.started
+
+    async def _admit(self, call: Call, body: bytes, outlet: Outlet, relay: Relay) -> Sequence[Target] | None:
+        """Record the intent; where to send it. None when the request was refused, and answered so."""
+        session = call.session
+        try:
+            rows = call.begin(body)
+        except BadBody as error:
+            said = f"This request cannot be read: {error}."
+            await self._refuse(call, [], outlet, 400, said, "bad_request", body)
+            return None
+        cause = session.exhausted(call.row.started)
+        if cause is not None:
+            session.stop = cause
+            await self._refuse(call, rows, outlet, 409, f"This session has stopped ({cause}).", cause)
+            return None
+        assert call.request is not None
+        try:
+            own = session.environment.models if session.environment is not None else None
+            targets = self.models.targets(session.row.model or call.request.model, own)
+        except UpstreamError as error:
+            await self._refuse(call, rows, outlet, error.status, str(error), error.cause, code=error.code)
+            return None
+        session.enter(relay.abort)
+        if not await self.post(rows):
+            session.leave(relay.abort)
+            said = "Nothing can be recorded now, so nothing is asked."
+            await self._say(outlet, call.dialect, 503, said, "recorder_failed")
+            return None
+        return targets
+
+    async def _refuse(
+        self,
+        call: Call,
+        rows: list[Row],
+        outlet: Outlet,
+        status: int,
+        message: str,
+        cause: str,
+        body: bytes | None = None,
+        *,
+        code: str | None = None,
+    ) -> None:
+        await self.post([*rows, *call.refused(status, cause, message, body)])
+        await self._say(outlet, call.dialect, status, message, code or cause)
+
+    async def _never_read(self, session: Session, dialect: Dialect, path: str) -> None:
+        call = Call(session, dialect, path, self.recorder.epoch)
+        said = "the client left before its request was complete"
+        await self.post(call.ended_badly("abandoned", "client_left", said, http_status=None, response=None, seen=None))
+
+    async def _too_large(self, session: Session, dialect: Dialect, path: str, client: Client) -> None:
+        call = Call(session, dialect, path, self.recorder.epoch)
+        said = f"The request's body is larger than {self.settings.max_body} bytes."
+        await self._refuse(call, [], Outlet(client, None), 413, said, "bad_request", code="request_too_large")
+
+    async def post(self, rows: list[Row]) -> bool:
+        """Hand rows to the recorder; False when the client must be told that it did not take them."""
+        try:
+            await self.recorder.post(*rows)
+        except StoreError as error:
+            return self._lost(error)
+        return True
+
+    async def commit(self, rows: list[Row]) -> bool:
+        """The same, and wait until they are durable."""
+        try:
+            await self.recorder.commit(*rows)
+        except StoreError as error:
+            return self._lost(error)
+        return True
+
+    def _lost(self, error: StoreError) -> bool:
+        self.unrecorded += 1
+        _log.error("A model call could not be recorded: %s", error)
+        return self.settings.recording == "best-effort"
+
+    async def _say(self, outlet: Outlet, dialect: Dialect, status: int, message: str, code: str) -> None:
+        await outlet.answer(status, [JSON, NO_RETRY], dialect.error(status, message, code))

@@ -1,0 +1,51 @@
+"""Which headers pass through the gateway, and which end there."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from drawbar.proxy.upstream import Headers
+
+_HOP: Final = frozenset(
+    b"connection keep-alive proxy-authenticate proxy-authorization te trailer trailers transfer-encoding upgrade "
+    b"proxy-connection content-length content-encoding".split()
+)
+_NOT_UPSTREAM: Final = _HOP | frozenset(
+    b"host authorization x-api-key x-goog-api-key api-key cookie accept-encoding content-type expect origin referer "
+    b"forwarded x-forwarded-for x-forwarded-host x-forwarded-proto x-real-ip x-drawbar-session".split()
+)
+_NOT_BACK: Final = _HOP | frozenset(b"set-cookie date server alt-svc strict-transport-security".split())
+
+NO_RETRY: Final = (b"x-should-retry", b"false")
+"""OpenAI's SDK would ask again after 409 and 5xx; where that is pointless, this tells it so."""
+
+
+def upstream_headers(headers: Headers) -> Headers:
+    """Of a client's headers, those that go to the provider: no credentials, nothing of the connection."""
+    return [pair for pair in headers if pair[0] not in _NOT_UPSTREAM]
+
+
+def client_headers(headers: Headers) -> list[tuple[bytes, bytes]]:
+    """Of a provider's headers, those that go to the client."""
+    return [pair for pair in headers if pair[0] not in _NOT_BACK]
+
+
+def client_keys(headers: dict[bytes, bytes]) -> list[str]:
+    """The API keys that a request carries, in every place where SDKs put one."""
+    found = []
+    authorization = headers.get(b"authorization")
+    if authorization is not None and authorization[:7].lower() == b"bearer ":
+        found.append(authorization[7:].strip().decode("latin-1"))
+    found += [headers[name].decode("latin-1") for name in (b"x-api-key", b"x-goog-api-key") if name in headers]
+    return found
+
+
+def session_key(keys: list[str], prefix: str | None, headers: dict[bytes, bytes]) -> str | None:
+    """The session key that a request names: by API key, else by URL prefix, else by header."""
+    for key in keys:
+        if key.startswith("dbk_"):
+            return key
+    if prefix is not None:
+        return prefix
+    named = headers.get(b"x-drawbar-session")
+    return named.decode("latin-1") if named is not None else None

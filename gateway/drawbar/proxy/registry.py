@@ -1,0 +1,219 @@
+"""Which sessions there are: opened here, found again by key after a restart, ended once."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Final
+
+import anyio.to_thread
+import msgspec
+import orjson
+
+from drawbar.errors import UnknownName
+from drawbar.ids import digest, new_id, new_key
+from drawbar.record.graph import SessionGraph
+from drawbar.record.rows import SessionRow
+from drawbar.sessions import Session, SessionSpec
+from drawbar.task import Limits, Task
+
+if TYPE_CHECKING:
+    from drawbar.environment import Environment
+    from drawbar.record.recorder import Recorder
+    from drawbar.record.store import Store
+
+_ENDED_KEPT: Final = 10_000
+_LOST_CAUSES: Final = frozenset({"agent_failed", "harness_failed"})
+"""How a harness explains its end when all it saw was an error; what the gateway saw says more."""
+
+
+class SessionEnded(LookupError):
+    """The key belongs to a session that is over; `stop` says why."""
+
+    def __init__(self, stop: str) -> None:
+        super().__init__(stop)
+        self.stop = stop
+
+
+class Sessions:
+    """All sessions of one gateway. A key that it has not seen is looked up in the store: others may have opened it."""
+
+    def __init__(self, store: Store, recorder: Recorder, environments: Mapping[str, Environment]) -> None:
+        self._store = store
+        self._recorder = recorder
+        self._environments = environments
+        self._by_key: dict[str, Session] = {}
+        self._by_id: dict[str, Session] = {}
+        self._ended: OrderedDict[bytes, str] = OrderedDict()
+        self._loading: dict[bytes, asyncio.Task[Session]] = {}
+
+    def __iter__(self) -> Any:
+        return iter(list(self._by_id.values()))
+
+    async def open(self, spec: SessionSpec) -> Session:
+        """A new session, durable. Raises `UnknownName`, `StoreError`."""
+        session = self._new(spec)
+        await self._recorder.commit(session.row)
+        self._remember(session)
+        return session
+
+    def live(self, environment: str | None = None) -> Session:
+        """A session for one request that names none. Its row is written with its call's.
+
+        Recognising who sent it, by the identity that agents send along and by content, begins here.
+        """
+        session = self._new(SessionSpec(environment=environment), keyed=False)
+        session.live = True
+        return session
+
+    async def find(self, key: str) -> Session:
+        """The session of this key.
+
+        Raises:
+            UnknownName: there is none.
+            SessionEnded: it is over.
+        """
+        session = self._by_key.get(key)
+        if session is None:
+            session = await self._restored(key)
+        return session
+
+    def get(self, id: str) -> Session | None:
+        """The open session of this id, if it is in memory."""
+        return self._by_id.get(id)
+
+    async def end(self, id: str, *, stop: str, error: str | None, metadata: Mapping[str, Any]) -> Session | None:
+        """Write a session's end, once; the session if it was open in memory. Raises `UnknownName`, `StoreError`."""
+        session = self._by_id.pop(id, None)
+        row = session.row if session is not None else await anyio.to_thread.run_sync(self._store.session, id)
+        if row is None:
+            raise UnknownName("session", id, ())
+        if row.status == "ended":
+            return None
+        if session is not None:
+            stop = session.stop or (session.trouble if stop in _LOST_CAUSES and session.trouble else stop)
+            session.stop = stop
+            self._by_key.pop(session.key, None)
+        self._note_end(row.key_digest, stop)
+        merged = {**orjson.loads(row.metadata), **metadata}
+        row = msgspec.structs.replace(
+            row, status="ended", stop=stop, error=error, metadata=orjson.dumps(merged), ended=time.time()
+        )
+        if session is not None:
+            session.row = row
+        await self._recorder.commit(row)
+        return session
+
+    def _new(self, spec: SessionSpec, *, keyed: bool = True) -> Session:
+        environment = None
+        if spec.environment is not None:
+            environment = self._environments.get(spec.environment)
+            if environment is None:
+                raise UnknownName("environment", spec.environment, self._environments)
+        key = new_key() if keyed else ""
+        limits, sampling = _effective(spec, environment)
+        row = SessionRow(
+            id=new_id("ses"),
+            key_digest=key_digest(key) if keyed else None,
+            run=spec.run,
+            environment=spec.environment,
+            environment_version=environment.version if environment is not None else None,
+            task_key=spec.task.key if spec.task is not None else None,
+            task_hash=spec.task.hash if spec.task is not None else None,
+            task=spec.task.to_json() if spec.task is not None else None,
+            rollout=spec.rollout,
+            attempt=spec.attempt,
+            harness=spec.harness,
+            model=spec.model,
+            config=orjson.dumps({"limits": asdict(limits), "sampling": sampling, "seed": spec.seed}),
+            metadata=orjson.dumps(dict(spec.metadata)),
+            started=time.time(),
+        )
+        return self._session(row, key, spec.task, environment, limits, sampling)
+
+    def _session(
+        self,
+        row: SessionRow,
+        key: str,
+        task: Task | None,
+        environment: Environment | None,
+        limits: Limits,
+        sampling: Mapping[str, Any],
+    ) -> Session:
+        return Session(
+            row=row,
+            key=key,
+            environment=environment,
+            task=task,
+            limits=limits,
+            sampling=sampling,
+            graph=SessionGraph(),
+            epoch=self._recorder.epoch,
+        )
+
+    async def _restored(self, key: str) -> Session:
+        """A session that this process does not hold; requests that ask at once share one look."""
+        name = key_digest(key)
+        if name in self._ended:
+            raise SessionEnded(self._ended[name])
+        task = self._loading.get(name)
+        if task is None:
+            task = self._loading[name] = asyncio.create_task(self._load(key, name))
+            task.add_done_callback(lambda _: self._loading.pop(name, None))
+        return await asyncio.shield(task)
+
+    async def _load(self, key: str, name: bytes) -> Session:
+        row = await anyio.to_thread.run_sync(self._store.session_by_key, name)
+        if row is None:
+            raise UnknownName("session", "(the key is not shown)", ())
+        if row.status == "ended":
+            self._note_end(name, row.stop or "completed")
+            raise SessionEnded(row.stop or "completed")
+        config = orjson.loads(row.config)
+        session = self._session(
+            row,
+            key,
+            Task.from_json(row.task) if row.task is not None else None,
+            self._environments.get(row.environment) if row.environment is not None else None,
+            Limits(**config.get("limits", {})),
+            config.get("sampling", {}),
+        )
+        past = await anyio.to_thread.run_sync(self._store.trajectory, row.id)
+        session.turns = past.turns
+        session.tokens = past.tokens("prompt") + past.tokens("completion")
+        session.cost = past.cost or 0.0
+        session.calls = max((call.seq for call in past.calls), default=-1) + 1
+        session.tool_calls = max((call.seq for call in past.tool_calls), default=-1) + 1
+        self._remember(session)
+        return session
+
+    def _remember(self, session: Session) -> None:
+        self._by_key[session.key] = session
+        self._by_id[session.id] = session
+
+    def _note_end(self, name: bytes | None, stop: str) -> None:
+        if name is not None:
+            self._ended[name] = stop
+            while len(self._ended) > _ENDED_KEPT:
+                self._ended.popitem(last=False)
+
+
+def key_digest(key: str) -> bytes:
+    """What the store keeps of a session key."""
+    return digest(key.encode())
+
+
+def _effective(spec: SessionSpec, environment: Environment | None) -> tuple[Limits, dict[str, Any]]:
+    """Limits: the strictest of what was asked for, the task's, the environment's. Sampling: the more special wins."""
+    limits, sampling = spec.limits, dict(spec.sampling)
+    if spec.task is not None:
+        limits = limits.within(spec.task.limits)
+    if environment is not None:
+        limits = limits.within(environment.limits)
+        sampling = {**environment.sampling, **sampling}
+    if spec.seed is not None:
+        sampling.setdefault("seed", spec.seed)
+    return limits, sampling

@@ -1,0 +1,245 @@
+"""One model call on its way: intent, upstream, answer, commit, and only then the end of the answer."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from drawbar.proxy.asking import Answered, Attempts, Streaming, ask
+from drawbar.proxy.call import Call
+from drawbar.proxy.client import JSON
+from drawbar.proxy.flight import Outlet
+from drawbar.proxy.headers import NO_RETRY, client_headers
+from drawbar.proxy.heartbeat import Heartbeat
+from drawbar.proxy.upstream import Exchange, UpstreamError, header
+from drawbar.record.rows import Row
+from drawbar.wire.dialect import Assembler, BadBody, Overrides, Response
+from drawbar.wire.sse import EventSplitter, event, payload
+
+if TYPE_CHECKING:
+    from drawbar.proxy.endpoint import ModelSide
+    from drawbar.proxy.models import Target
+    from drawbar.proxy.upstream import Headers
+
+_log = logging.getLogger(__name__)
+
+
+class Relay:
+    """Carries one call. Whatever happens to it, a row says so before anybody is told."""
+
+    def __init__(self, side: ModelSide, call: Call, outlet: Outlet, headers: Headers, key: str | None) -> None:
+        self._side = side
+        self._call = call
+        self._out = outlet
+        self._headers = headers
+        self._key = key
+        self._body = b""
+        self._changes: dict[int, bool] = {}
+        self._hide_usage = False
+        self._asked = Attempts()
+        self._assembler: Assembler | None = None
+        self._scope = asyncio.timeout(None)
+        self._aborted: str | None = None
+        self._settled = False
+        """The call's end is decided: nothing aborts it any more."""
+
+    def abort(self, cause: str) -> None:
+        """Stop waiting for the upstream; the call ends with this cause."""
+        if not self._settled and self._aborted is None:
+            self._aborted = cause
+            self._scope.reschedule(0)
+
+    def client_left(self) -> None:
+        """The client is gone: stop, unless its retry is expected or here."""
+        flight = self._out.flight
+        if flight is None:
+            self.abort("client_left")
+        elif not flight.followers:
+            asyncio.get_running_loop().call_later(self._side.settings.retry_grace, self._nobody_came)
+
+    def _nobody_came(self) -> None:
+        if self._out.flight is not None and not self._out.flight.followers:
+            self.abort("client_left")
+
+    async def run(self, body: bytes, targets: Sequence[Target]) -> None:
+        """From the recorded intent to the end of the answer."""
+        self._body = body
+        request = self._call.request
+        assert request is not None
+        heartbeat = Heartbeat(self._out, self._side.settings) if request.stream else None
+        try:
+            async with self._scope:
+                self._limit_time()
+                await self._exchange(targets, heartbeat)
+        except TimeoutError:
+            await self._stopped()
+        except UpstreamError as error:
+            await self._failed(error)
+        except asyncio.CancelledError:
+            # The server shuts down. Nobody can wait any longer, but the row can still be handed in.
+            if not self._settled:
+                await self._side.post(self._bad_end("failed", "cancelled", "the gateway was stopped", None))
+            raise
+        finally:
+            if heartbeat is not None:
+                heartbeat.stop()
+
+    def _limit_time(self) -> None:
+        session = self._call.session
+        if session.limits.seconds is not None:
+            left = session.row.started + session.limits.seconds - time.time()
+            self._scope.reschedule(asyncio.get_running_loop().time() + max(0.0, left))
+
+    async def _exchange(self, targets: Sequence[Target], heartbeat: Heartbeat | None) -> None:
+        asked = await ask(targets, self._exchange_for, self._call.dialect, self._side.settings.retries, self._asked)
+        self._note(asked.target)
+        if self._call.first_byte is None:
+            self._call.first_byte = time.time()
+        try:
+            if isinstance(asked, Answered):
+                assert asked.response is not None
+                await self._whole(asked, asked.response, heartbeat)
+            else:
+                await self._stream(asked, heartbeat)
+        finally:
+            await asked.reply.aclose()
+
+    def _exchange_for(self, target: Target) -> Exchange:
+        """The client's bytes, with what this session or this target overrides."""
+        call = self._call
+        assert call.request is not None
+        overrides = Overrides(target.model, call.session.sampling, stream_usage=target.upstream.streams_usage)
+        changes = call.dialect.changes(call.request, overrides)
+        self._hide_usage = "stream_options" in changes
+        return Exchange(
+            path="chat/completions",
+            body=call.dialect.patch(self._body, changes),
+            model=target.model,
+            stream=call.request.stream,
+            headers=self._headers,
+            key=self._key,
+            task=call.session.task,
+        )
+
+    def _note(self, target: Target | None) -> None:
+        self._call.target = target
+        self._call.attempts = self._asked.count
+
+    async def _whole(self, asked: Answered, response: Response, heartbeat: Heartbeat | None) -> None:
+        if not await self._durable(self._complete(response, asked.reply.status), heartbeat):
+            return
+        if self._out.started:  # a stream whose head could not wait, and no stream came
+            await self._out.end(event(asked.body))
+        else:
+            await self._out.answer(asked.reply.status, client_headers(asked.reply.headers), asked.body)
+
+    async def _stream(self, asked: Streaming, heartbeat: Heartbeat | None) -> None:
+        out = self._out
+        if not out.started:
+            await out.start(asked.reply.status, client_headers(asked.reply.headers))
+        assembler = self._assembler = self._call.dialect.assembler()
+        splitter = EventSplitter()
+        held: list[bytes] = []
+        try:
+            async for chunk in asked.reply.chunks():
+                if ready := self._sorted(splitter.feed(chunk), assembler, held):
+                    await out.write(ready)
+                if assembler.done:
+                    break
+            if ready := self._sorted([rest] if (rest := splitter.rest().strip(b"\r\n")) else [], assembler, held):
+                await out.write(ready)
+        except BadBody as error:
+            raise UpstreamError("upstream_broken", str(error)) from error
+        if assembler.error is not None or not assembler.ended:
+            said = assembler.error or "the provider's stream ended before the answer did"
+            raise UpstreamError("upstream_broken", said)
+        if await self._durable(self._complete(assembler.response(), asked.reply.status), heartbeat):
+            await out.end(b"".join(held))
+
+    def _sorted(self, events: Sequence[bytes], assembler: Assembler, held: list[bytes]) -> bytes:
+        """What of these events the client may have now; what must wait for the commit goes to `held`."""
+        ready: list[bytes] = []
+        for raw in events:
+            data = payload(raw)
+            if data is not None and assembler.feed(data) and self._hide_usage:
+                continue
+            (held if assembler.ended else ready).append(raw)
+        return b"".join(ready)
+
+    def _complete(self, response: Response, status: int) -> list[Row]:
+        """The rows of a whole answer. One that nobody was there to take is no turn until a retry takes it."""
+        flight = self._out.flight
+        self._settled = True
+        if self._out.client.left and not (flight is not None and flight.followers):
+            said = "the client left before the answer was complete"
+            return self._bad_end("abandoned", "client_left", said, status, response=response)
+        return self._call.answered(response, status)
+
+    async def _durable(self, rows: list[Row], heartbeat: Heartbeat | None) -> bool:
+        """Commit; False when the client had to be told that it could not be done."""
+        self._scope.reschedule(None)
+        stored = await self._side.commit(rows)
+        if heartbeat is not None:
+            heartbeat.stop()
+        if not stored:
+            await self._say(503, "The answer could not be recorded, so it is not given.", "recorder_failed")
+            return False
+        if self._out.flight is not None:
+            self._out.flight.good = True
+        return True
+
+    async def _stopped(self) -> None:
+        """The call was aborted, or its session's time is up."""
+        self._settled = True
+        cause = self._aborted or "limit_time"
+        self._note(self._asked.target)
+        kind = "abandoned" if cause == "client_left" else "failed"
+        said = {"client_left": "the client closed the connection", "limit_time": "the session's time is up"}
+        error = said.get(cause, "the session was ended")
+        if cause == "limit_time":
+            self._call.session.stop = cause
+        await self._side.commit(self._bad_end(kind, cause, error, None if kind == "abandoned" else 409))
+        await self._say(409, f"This session has stopped ({cause}): {error}.", cause, NO_RETRY)
+
+    async def _failed(self, error: UpstreamError) -> None:
+        """The upstream gave no usable answer: pass on what it said."""
+        self._settled = True
+        self._note(self._asked.target)
+        rows = self._bad_end("failed", error.cause, str(error), error.status, seen=error.body_seen)
+        if not await self._side.commit(rows):
+            await self._say(503, "The answer could not be recorded, so it is not given.", "recorder_failed")
+        elif self._out.started or error.body is None:
+            await self._say(error.status, str(error), error.code, *_again(error))
+        else:
+            headers = [pair for pair in client_headers(error.headers) if pair[0] != b"x-should-retry"]
+            await self._out.answer(error.status, [*headers, *_again(error)], error.body)
+
+    def _bad_end(
+        self,
+        kind: str,
+        cause: str,
+        error: str,
+        status: int | None,
+        *,
+        response: Response | None = None,
+        seen: bytes | None = None,
+    ) -> list[Row]:
+        if response is None and self._assembler is not None:
+            response = self._assembler.response()
+        return self._call.ended_badly(kind, cause, error, http_status=status, response=response, seen=seen)
+
+    async def _say(self, status: int, message: str, code: str, *headers: tuple[bytes, bytes]) -> None:
+        """An error of our own in the dialect's words: as the answer, or in the stream if that has begun."""
+        body = self._call.dialect.error(status, message, code)
+        if self._out.started:
+            await self._out.end(event(body))
+        else:
+            await self._out.answer(status, [JSON, *headers], body)
+
+
+def _again(error: UpstreamError) -> list[tuple[bytes, bytes]]:
+    """We asked as often as makes sense; the client's SDK need not begin anew, unless the provider names a time."""
+    return [] if header(error.headers, b"retry-after") is not None else [NO_RETRY]
