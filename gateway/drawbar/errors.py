@@ -17,6 +17,7 @@ class UnknownName(LookupError):
     """
 
     def __init__(self, kind: str, name: str, known: Iterable[str], hint: str = "") -> None:
+        self.kind = kind
         self.name = name
         super().__init__(f"No {kind} named {name!r}.{nearest(name, known)}{' ' + hint if hint else ''}")
 
