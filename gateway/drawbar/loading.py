@@ -11,7 +11,7 @@ import inspect
 import os
 import sys
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -62,17 +62,6 @@ def load_environment(ref: str | Path, options: Mapping[str, str] | None = None) 
         "environment", str(ref), {*installed_environments(), *_neighbours(path)},
         "Name an installed one (`drawbar env list`), a folder or a .py file.",
     )  # fmt: skip
-
-
-def parse_options(given: Iterable[str]) -> dict[str, str]:
-    """`key=value` texts as options. Raises `ConfigurationError` for one without `=`."""
-    options = {}
-    for text in given:
-        key, equals, value = text.partition("=")
-        if not key or not equals:
-            raise ConfigurationError(f"An option is written key=value, not {text!r}.")
-        options[key] = value
-    return options
 
 
 def import_beside(spec: str, folder: Path) -> Any:

@@ -6,8 +6,9 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import orjson
 import typer
+
+from drawbar.cli.output import AsJson, pairs, print_json
 
 if TYPE_CHECKING:
     from drawbar.environment import Environment
@@ -17,7 +18,6 @@ app = typer.Typer(no_args_is_help=True, help="List, show, make and validate envi
 
 _COUNTED = 10_000
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON alone.")]
 Ref = Annotated[str, typer.Argument(metavar="ENV", help="An installed environment, a folder or a .py file.")]
 Options = Annotated[
     list[str] | None,
@@ -35,7 +35,7 @@ def list_(json: AsJson = False) -> None:
         for name, point in sorted(installed_environments().items())
     ]
     if json:
-        return _print_json(rows)
+        return print_json(rows)
     for row in rows:
         typer.echo(f"{row['name']:<24} {row['version'] or '':<10} {row['entry_point']}")
     if not rows:
@@ -47,11 +47,11 @@ def list_(json: AsJson = False) -> None:
 @app.command()
 def show(ref: Ref, env_option: Options = None, json: AsJson = False) -> None:
     """Show what an environment holds: tools, tasks, rubric, limits, models."""
-    from drawbar.loading import load_environment, parse_options
+    from drawbar.loading import load_environment
 
-    shown = _described(load_environment(ref, parse_options(env_option or ())))
+    shown = _described(load_environment(ref, pairs(env_option, "--env-option")))
     if json:
-        return _print_json(shown)
+        return print_json(shown)
     typer.echo(f"{shown['name']} {shown['version']}  {shown['description']}".rstrip())
     for name in (
         "servers",
@@ -93,16 +93,21 @@ def validate(
     json: AsJson = False,
 ) -> None:
     """Prove an environment fit for use: an oracle gets everything, doing nothing gets nothing, tools are portable."""
+    import sys
+
     import anyio
 
-    from drawbar.loading import load_environment, parse_options
+    from drawbar.loading import load_environment
     from drawbar.validation import validate as validate_environment
 
-    environment = load_environment(ref, parse_options(env_option or ()))
-    found: Findings = anyio.run(lambda: validate_environment(environment, limit=tasks, oracle=oracle))
+    environment = load_environment(ref, pairs(env_option, "--env-option"))
+    uvloop = {"use_uvloop": sys.platform != "win32"}
+    found: Findings = anyio.run(
+        lambda: validate_environment(environment, limit=tasks, oracle=oracle), backend_options=uvloop
+    )
     if json:
-        _print_json({"environment": environment.name, "valid": found.valid, "tasks": found.tasks,
-                     "problems": [{"check": p.check, "what": p.what, "advice": p.advice} for p in found.problems]})  # fmt: skip
+        problems = [{"check": p.check, "what": p.what, "advice": p.advice} for p in found.problems]
+        print_json({"environment": environment.name, "valid": found.valid, "tasks": found.tasks, "problems": problems})
     else:
         _print_findings(environment.name, found)
     if not found.valid:
@@ -178,7 +183,3 @@ def _print_findings(name: str, found: Findings) -> None:
         typer.echo(f"{name} is fit for use: {found.tasks} tasks tried, {found.tools} tools.")
     else:
         typer.echo(f"{name} is not fit for use: {len(found.problems)} problems.")
-
-
-def _print_json(value: Any) -> None:
-    typer.echo(orjson.dumps(value, option=orjson.OPT_INDENT_2, default=str).decode())
