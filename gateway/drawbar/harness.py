@@ -12,7 +12,7 @@ from drawbar.task import Limits, Task
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assignment:
-    """One rollout's work order. Everything that the agent does goes through these URLs, which belong to its session alone."""
+    """One rollout's work order. All that the agent does goes through these URLs, which belong to its session alone."""
 
     session: str
     """The session's id (not a secret)."""
@@ -54,8 +54,8 @@ class Outcome:
 class Harness(Protocol):
     """Runs an agent for one task. Any object with these is one.
 
-    `run` returns when the agent is done and leaves nothing behind: no process, no connection, no task. It must end soon when
-    it is cancelled. An exception other than cancellation counts as `harness_failed`. Any number of runs go on at once.
+    `run` returns when the agent is done and leaves nothing behind: no process, no connection, no task. It must end soon
+    when it is cancelled. An exception other than cancellation counts as `harness_failed`. Many runs go on at once.
 
     A harness that keeps something between rollouts (connections, say) is an async context manager too; a run enters it.
     """

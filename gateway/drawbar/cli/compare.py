@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from drawbar.rollout.comparison import Comparison, Difference
     from drawbar.rollout.result import RolloutResult
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, or the beginning of it.")]
 

@@ -8,7 +8,7 @@ import typer
 
 from drawbar.cli.output import AsJson, print_json
 
-app = typer.Typer(no_args_is_help=True, help="List the harnesses that can run an agent.")
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="List the harnesses that can run an agent.")
 
 
 @app.callback()

@@ -22,7 +22,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON alone on standa
 StoreUrl = Annotated[
     str | None,
     typer.Option(
-        "--store", metavar="URL", help=f"A file or a postgresql:// URL.  [default: $DRAWBAR_STORE or {DEFAULT_STORE}]"
+        "--store", metavar="URL", help=f"A file or a postgresql:// URL. Default: $DRAWBAR_STORE, or {DEFAULT_STORE}."
     ),
 ]
 

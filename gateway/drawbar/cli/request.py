@@ -92,6 +92,7 @@ def _judged_by(environment: Environment, model: str) -> Environment:
 
 def planned(request: Request, environment: Environment, run: str | None = None) -> Plan:
     """The plan that was asked for; with `run`, that run again."""
+    from drawbar.ids import new_id
     from drawbar.rollout.harnesses import load_harness
     from drawbar.rollout.plan import Plan
     from drawbar.task import Limits
@@ -111,7 +112,7 @@ def planned(request: Request, environment: Environment, run: str | None = None) 
         ),
         sampling=request.sampling,
         request=msgspec.to_builtins(request),
-        **({} if run is None else {"run": run}),
+        run=run or new_id("run"),
     )
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import typer
 
+from drawbar.cli import run_options as options
 from drawbar.cli.output import AsJson, StoreUrl, note, numbers, pairs, print_json, store_url
 from drawbar.errors import ConfigurationError
 
@@ -13,156 +15,105 @@ if TYPE_CHECKING:
     from drawbar.cli.request import Request
     from drawbar.rollout.report import Report
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
-_MODEL, _AGENT, _RUN, _BOUNDS, _SCORES, _WHERE = (
-    "The model", "The agent", "The run", "Bounds of a rollout", "Scores", "Where it is recorded",
-)  # fmt: skip
-_LATER = ("store", "gateway", "gateway_key_env", "resume", "json", "concurrency", "retries", "quiet")
-"""What may be said again when a run is resumed; everything else is the run's."""
-
-
-def _option(*names: str, panel: str, **attributes: Any) -> Any:
-    return typer.Option(*names, rich_help_panel=panel, **attributes)
+_CHANGEABLE = ("concurrency", "retries")
+"""What may be said anew when a run is resumed."""
+_ELSEWHERE = ("store", "gateway", "gateway_key_env", "resume", "json", "quiet")
+"""What is no part of the run; everything else is the run's."""
 
 
 @app.command()
 def run(
     ctx: typer.Context,
-    environment: Annotated[
-        str | None, typer.Argument(metavar="ENV", help="An installed environment, a folder or a .py file.")
-    ] = None,
-    model: Annotated[
-        str | None, _option("--model", "-m", panel=_MODEL, envvar="DRAWBAR_MODEL",
-                            help="Its name; an in-process model of the environment, too.  [default: the environment's]"),
-    ] = None,
-    base_url: Annotated[
-        str | None, _option("--base-url", panel=_MODEL, metavar="URL", help="An OpenAI-compatible API, `/v1` included.")
-    ] = None,
-    api_key_env: Annotated[
-        str | None, _option("--api-key-env", panel=_MODEL, metavar="NAME", help="The variable that holds its key.")
-    ] = None,
-    fallback: Annotated[
-        list[str] | None, _option("--fallback", panel=_MODEL, metavar="MODEL", help="Asked when it fails. Repeatable.")
-    ] = None,
-    temperature: Annotated[float | None, _option("--temperature", panel=_MODEL)] = None,
-    top_p: Annotated[float | None, _option("--top-p", panel=_MODEL)] = None,
-    max_completion_tokens: Annotated[
-        int | None, _option("--max-completion-tokens", panel=_MODEL, min=1, help="Of one reply.")
-    ] = None,
-    sampling: Annotated[
-        list[str] | None,
-        _option("--sampling", panel=_MODEL, metavar="KEY=JSON", help="Any other field of the request. Repeatable."),
-    ] = None,
-    harness: Annotated[
-        str, _option("--harness", "-H", panel=_AGENT, help="Its name (`drawbar harness list`), or `module:Class`.")
-    ] = "loop",
-    harness_option: Annotated[
-        list[str] | None, _option("--harness-option", panel=_AGENT, metavar="KEY=VALUE", help="Repeatable.")
-    ] = None,
-    env_option: Annotated[
-        list[str] | None,
-        _option("--env-option", panel=_AGENT, metavar="KEY=VALUE", help="Passed to the environment. Repeatable."),
-    ] = None,
-    tasks: Annotated[int | None, _option("-n", "--tasks", panel=_RUN, min=1, help="At most so many.")] = None,
-    rollouts: Annotated[int, _option("-r", "--rollouts", panel=_RUN, min=1, help="Per task.")] = 1,
-    concurrency: Annotated[int, _option("-c", "--concurrency", panel=_RUN, min=1, help="Rollouts at a time.")] = 32,
-    retries: Annotated[
-        int, _option("--retries", panel=_RUN, min=0, help="Of a rollout that ended for a cause that may go away.")
-    ] = 2,
-    seed: Annotated[int | None, _option("--seed", panel=_RUN, help="Rollout i gets SEED + i.")] = None,
-    shuffle: Annotated[bool, _option("--shuffle", panel=_RUN, help="Take the tasks in an order made of the seed.")] = False,
-    resume: Annotated[
-        str | None, _option("--resume", panel=_RUN, metavar="RUN", help="Go on with a run: only what is missing is done.")
-    ] = None,
-    max_turns: Annotated[int | None, _option("--max-turns", panel=_BOUNDS, min=1)] = None,
-    max_tokens: Annotated[
-        int | None, _option("--max-tokens", panel=_BOUNDS, min=1, help="Prompt and completion, over all turns.")
-    ] = None,
-    max_cost: Annotated[float | None, _option("--max-cost", panel=_BOUNDS, help="US dollars.")] = None,
-    max_seconds: Annotated[float | None, _option("--max-seconds", panel=_BOUNDS, help="Wall time.")] = None,
-    weight: Annotated[
-        list[str] | None, _option("--weight", panel=_SCORES, metavar="NAME=NUMBER", help="Of a reward or metric. Repeatable.")
-    ] = None,
-    judge_model: Annotated[
-        str | None, _option("--judge-model", panel=_SCORES, metavar="MODEL", help="Behind the environment's judges.")
-    ] = None,
+    environment: options.Environment = None,
+    model: options.Model = None,
+    base_url: options.BaseUrl = None,
+    api_key_env: options.ApiKeyEnv = None,
+    fallback: options.Fallback = None,
+    temperature: options.Temperature = None,
+    top_p: options.TopP = None,
+    max_completion_tokens: options.MaxCompletionTokens = None,
+    sampling: options.Sampling = None,
+    harness: options.Harness = "loop",
+    harness_option: options.HarnessOption = None,
+    env_option: options.EnvOption = None,
+    tasks: options.Tasks = None,
+    rollouts: options.Rollouts = 1,
+    concurrency: options.Concurrency = 32,
+    retries: options.Retries = 2,
+    seed: options.Seed = None,
+    shuffle: options.Shuffle = False,
+    resume: options.Resume = None,
+    max_turns: options.MaxTurns = None,
+    max_tokens: options.MaxTokens = None,
+    max_cost: options.MaxCost = None,
+    max_seconds: options.MaxSeconds = None,
+    weight: options.Weight = None,
+    judge_model: options.JudgeModel = None,
     store: StoreUrl = None,
-    gateway: Annotated[
-        str | None, _option("--gateway", panel=_WHERE, metavar="URL", help="Use a gateway that `drawbar serve` runs.")
-    ] = None,
-    gateway_key_env: Annotated[
-        str, _option("--gateway-key-env", panel=_WHERE, metavar="NAME", help="The variable that holds its admin key.")
-    ] = "DRAWBAR_ADMIN_KEY",
+    gateway: options.Gateway = None,
+    gateway_key_env: options.GatewayKeyEnv = "DRAWBAR_ADMIN_KEY",
     json: AsJson = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
-) -> None:  # fmt: skip
+    quiet: options.Quiet = False,
+) -> None:
     """Run an environment with a model and report.
 
     Ctrl-C ends it cleanly: what was done stays recorded, and `drawbar run --resume RUN` does the rest.
     """
-    from drawbar.cli.request import Request, resolved
     from drawbar.cli.running import Where, resume_run, start_run
 
     where = Where(store_url(store), gateway, gateway_key_env, quiet)
     if resume is not None:
-        _refuse_other_options(ctx)
-        given = {name: ctx.params[name] for name in ("concurrency", "retries") if _is_given(ctx, name)}
-        _finish(resume_run(resume, given, where), json)
-        return
-    if environment is None:
+        _finish(resume_run(resume, _changes(ctx), where), json)
+    else:
+        _finish(start_run(_request(ctx.params), where), json)
+
+
+def _request(given: Mapping[str, Any]) -> Request:
+    from drawbar.cli.request import Request, resolved
+
+    if given["environment"] is None:
         raise ConfigurationError("Which environment? `drawbar run ENV`; `drawbar env list` names the installed ones.")
-    request = Request(
-        environment=resolved(environment),
-        named=environment,
-        environment_options=pairs(env_option, "--env-option"),
-        model=model,
-        base_url=base_url,
-        api_key_env=api_key_env,
-        fallbacks=list(fallback or ()),
-        harness=harness,
-        harness_options=pairs(harness_option, "--harness-option"),
-        tasks=tasks,
-        rollouts=rollouts,
-        concurrency=concurrency,
-        retries=retries,
-        seed=seed,
-        shuffle=shuffle,
-        max_turns=max_turns,
-        max_tokens=max_tokens,
-        max_cost=max_cost,
-        max_seconds=max_seconds,
-        sampling=_sampling(sampling, temperature=temperature, top_p=top_p, max_completion_tokens=max_completion_tokens),
-        weights=numbers(weight, "--weight"),
-        judge_model=judge_model,
+    as_they_are = (
+        "model", "base_url", "api_key_env", "harness", "tasks", "rollouts", "concurrency", "retries", "seed", "shuffle",
+        "max_turns", "max_tokens", "max_cost", "max_seconds", "judge_model",
+    )  # fmt: skip
+    return Request(
+        environment=resolved(given["environment"]),
+        named=given["environment"],
+        environment_options=pairs(given["env_option"], "--env-option"),
+        fallbacks=list(given["fallback"] or ()),
+        harness_options=pairs(given["harness_option"], "--harness-option"),
+        sampling=_sampling(given),
+        weights=numbers(given["weight"], "--weight"),
+        **{name: given[name] for name in as_they_are},
     )
-    _finish(start_run(request, where), json)
 
 
-def _sampling(given: list[str] | None, **named: float | None) -> dict[str, Any]:
+def _sampling(given: Mapping[str, Any]) -> dict[str, Any]:
     """Request fields; a value that is no JSON is a text."""
     import orjson
 
     found: dict[str, Any] = {}
-    for key, text in pairs(given, "--sampling").items():
+    for key, text in pairs(given["sampling"], "--sampling").items():
         try:
             found[key] = orjson.loads(text)
         except orjson.JSONDecodeError:
             found[key] = text
-    return found | {name: value for name, value in named.items() if value is not None}
+    named = ("temperature", "top_p", "max_completion_tokens")
+    return found | {name: given[name] for name in named if given[name] is not None}
 
 
-def _is_given(ctx: typer.Context, name: str) -> bool:
-    source = ctx.get_parameter_source(name)
-    return source is not None and source.name == "COMMANDLINE"
-
-
-def _refuse_other_options(ctx: typer.Context) -> None:
-    other = [name for name in ctx.params if name not in _LATER and _is_given(ctx, name)]
+def _changes(ctx: typer.Context) -> dict[str, Any]:
+    """What was said beside `--resume`."""
+    said = [name for name in ctx.params if getattr(ctx.get_parameter_source(name), "name", "") == "COMMANDLINE"]
+    other = sorted(set(said) - {*_CHANGEABLE, *_ELSEWHERE})
     if other:
         raise ConfigurationError(
-            f"--resume takes everything from the run it resumes, so leave out: {', '.join(sorted(other))}."
+            f"--resume takes everything from the run that it resumes. Leave out: {', '.join(other)}."
         )
+    return {name: ctx.params[name] for name in said if name in _CHANGEABLE}
 
 
 def _finish(report: Report, json: bool) -> None:

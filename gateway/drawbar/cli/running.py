@@ -82,9 +82,9 @@ async def _access(request: Request, environment: Environment, where: Where) -> A
     models = models_for(request, environment)
     store = Store.open(where.store)
     try:
-        async with Gateway(store, models, environments={environment.name: environment}) as gateway:
-            async with serving(gateway) as url:
-                yield LocalAccess(gateway, url)
+        gateway = Gateway(store, models, environments={environment.name: environment})
+        async with gateway, serving(gateway) as url:
+            yield LocalAccess(gateway, url)
     finally:
         store.close()
 
@@ -104,8 +104,8 @@ async def _find_run(prefix: str, where: Where) -> RunRow:
 
 def _stopped(plan: Plan, error: StoreError) -> StoreError:
     return StoreError(
-        f"{error}\nThe run was stopped, because what happens could not be recorded. What was recorded is safe; when the "
-        f"store can be written again: drawbar run --resume {plan.run}"
+        f"{error}\nThe run was stopped, because what happens could not be recorded. What was recorded is safe. When "
+        f"the store can be written again: drawbar run --resume {plan.run}"
     )
 
 

@@ -11,7 +11,7 @@ import typer
 
 from drawbar.cli.output import AsJson, StoreUrl, print_json, reading
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 @app.command()

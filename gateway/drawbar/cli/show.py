@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from drawbar.rollout.report import Report
     from drawbar.rollout.result import RolloutResult
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 @app.command()

@@ -7,7 +7,7 @@ import typer
 from drawbar import __version__
 from drawbar.cli.output import AsJson, print_json
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 @app.command()
