@@ -1,7 +1,7 @@
 """What a request costs on its way through the gateway, durable, beside relays that record nothing and beside peers.
 
-CPU is that of the proxy's process alone (user and system), read from the kernel. Latency is the client's. The model and the load
-generator are processes of their own. All proxies run at once and are measured in turn.
+CPU is that of the proxy's process alone (user and system), read from the kernel. Latency is the client's. The model and
+the load generator are processes of their own. All proxies run at once and are measured in turn.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ from __future__ import annotations
 import tempfile
 from argparse import Namespace
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import peers
 from load import Job, measure
-from processes import Child, memory_mb, running
+from processes import Child, running
 from report import interleaved, note, parser, show
 
 CHUNKS = 200
@@ -65,6 +65,7 @@ class Target:
             concurrency=scenario.concurrency,
             requests=max(requests, scenario.concurrency * 2),
             warmup=3,
+            expect="[DONE]" if scenario.shape in ("burst", "paced") else '"choices"',
             pid=self.child.pid,
         )
         seen = measure(job)
@@ -94,7 +95,7 @@ def targets(arguments: Namespace, folder: Path) -> Iterator[dict[str, Target]]:
         yield found
 
 
-def _gateway(upstream: str, store: Path, sessions: int = SESSIONS) -> object:
+def _gateway(upstream: str, store: Path, sessions: int = SESSIONS) -> AbstractContextManager[Child]:
     return running("gateway_process.py", upstream, str(store), "--sessions", str(sessions))
 
 

@@ -1,4 +1,4 @@
-"""What the load generator says, request by request, and what the scripted model answers. Bytes, made without a JSON encoder."""
+"""What the load generator says, request by request, and what the scripted model answers: bytes, ready to be sent."""
 
 from __future__ import annotations
 
@@ -34,7 +34,9 @@ class Small:
         self._count = 0
         self._seed = seed.encode()
         head = b'{"model":"' + model.encode() + b'",' + (b'"stream":true,' if stream else b"")
-        self._head = head + b'"messages":[{"role":"system","content":"Answer in one sentence."},{"role":"user","content":"'
+        self._head = (
+            head + b'"messages":[{"role":"system","content":"Answer in one sentence."},{"role":"user","content":"'
+        )
         self._words = text(seed, 64 * 1024)
 
     def next(self) -> bytes:
@@ -46,10 +48,10 @@ class Small:
 
 
 class Long:
-    """An append-only conversation of about 200 KB: 60 messages, then 25 turns that each resend everything and add a little.
+    """An append-only conversation of about 200 KB: 60 messages, then 25 turns that each resend all and add a little.
 
-    After 25 turns it goes back to the 60 messages and on from there with other words (a branch), so that the size stays what it
-    says and every request still extends what was said before.
+    After 25 turns it goes back to the 60 messages and on from there with other words (a branch), so that the size stays
+    what it says and every request still extends what was said before.
     """
 
     def __init__(self, seed: str, *, messages: int = 60, size: int = 190_000, turns: int = 25) -> None:

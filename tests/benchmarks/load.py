@@ -1,7 +1,8 @@
 """The load generator: raw asyncio protocols, so that it costs less than what it measures. Runs as a process of its own.
 
-Each connection sends its conversation one request after another. After the warm-up all connections wait for each other; the CPU
-of the measured process is read then and again after the last answer, so that connecting and starting are not in it.
+Each connection sends its conversation one request after another. After the warm-up all connections wait for each other;
+the CPU of the measured process is read then and again after the last answer, so that connecting and starting are not in
+it.
 """
 
 from __future__ import annotations
@@ -12,15 +13,18 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 from urllib.parse import urlsplit
 
 import uvloop
+
 from conversations import Conversation, conversation
 from processes import cpu_seconds, finished
 
 _SETTLE = 0.03
 """Seconds that work left behind by the last answer is given, so that it counts."""
+_CONTROL = b"POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +33,12 @@ class Answer:
 
     status: int
     seconds: float
-    body: bytes
-    """Only of an answer that is not 200."""
+    received: bytes
+    """Head and body."""
+
+    @property
+    def body(self) -> bytes:
+        return self.received.partition(b"\r\n\r\n")[2]
 
 
 class Client(asyncio.Protocol):
@@ -70,8 +78,7 @@ class Client(asyncio.Protocol):
         self._transport.writelines([head, b"Content-Length: %d\r\n\r\n" % len(body), body])
         received = await self._waiter
         took = time.perf_counter() - begun
-        status = int(received[9:12])
-        return Answer(status, took, b"" if status == 200 else received.partition(b"\r\n\r\n")[2])
+        return Answer(int(received[9:12]), took, received)
 
 
 def _length(received: bytearray) -> int | None:
@@ -99,6 +106,10 @@ class Job:
     keys: Sequence[str] = ()
     """Bearer tokens; connection n uses number n modulo their count."""
     headers: Sequence[str] = ()
+    expect: str = '"choices"'
+    """What every answer must have in it."""
+    turns: int | None = None
+    """A session of its own for every so many requests, opened and ended over the control API of the first URL."""
     pid: int | None = None
     """The process whose CPU is read."""
 
@@ -109,15 +120,16 @@ async def generate(job: Job, seed: str) -> dict[str, Any]:
     connections = []
     for n in range(job.concurrency):
         where = urlsplit(job.urls[n % len(job.urls)])
-        _, client = await loop.create_connection(Client, where.hostname, where.port)
+        _, client = await loop.create_connection(Client, where.hostname or "", where.port or 80)
         connections.append((client, _head(job, n), conversation(job.shape, f"{seed}-{n}")))
-    await asyncio.gather(*(_send(*connection, job.warmup) for connection in connections))
+    send = partial(_send if job.turns is None else _send_in_sessions, job)
+    await asyncio.gather(*(send(*connection, job.warmup) for connection in connections))
     before, begun = _cpu(job), time.perf_counter()
     shares = [job.requests // job.concurrency] * job.concurrency
-    answers = await asyncio.gather(*(_send(*one, share) for one, share in zip(connections, shares, strict=True)))
+    answers = await asyncio.gather(*(send(*one, share) for one, share in zip(connections, shares, strict=True)))
     took = time.perf_counter() - begun
     await asyncio.sleep(_SETTLE)
-    latencies = sorted(answer.seconds for some in answers for answer in some)
+    latencies = sorted(seconds for some in answers for seconds in some)
     return {
         "cpu_ms": (_cpu(job) - before) * 1000 / len(latencies),
         "p50_ms": latencies[len(latencies) // 2] * 1000,
@@ -134,14 +146,30 @@ def _head(job: Job, number: int) -> bytes:
     return "\r\n".join(lines).encode() + b"\r\n"
 
 
-async def _send(client: Client, head: bytes, said: Conversation, count: int) -> list[Answer]:
-    answers = []
+async def _send(job: Job, client: Client, head: bytes, said: Conversation, count: int) -> list[float]:
+    """The seconds that each of so many exchanges took."""
+    expected = job.expect.encode()
+    seconds = []
     for _ in range(count):
         answer = await client.exchange(head, said.next())
-        if answer.status != 200:
+        if answer.status != 200 or expected not in answer.received:
             raise RuntimeError(f"The answer was {answer.status}: {answer.body[:500].decode(errors='replace')}")
-        answers.append(answer)
-    return answers
+        seconds.append(answer.seconds)
+    return seconds
+
+
+async def _send_in_sessions(job: Job, client: Client, head: bytes, said: Conversation, count: int) -> list[float]:
+    assert job.turns is not None
+    host = urlsplit(job.urls[0]).netloc
+    seconds: list[float] = []
+    while len(seconds) < count:
+        opened = await client.exchange(_CONTROL % (b"/api/sessions", host.encode()), b"{}")
+        session = json.loads(opened.body)
+        bearer = b"Authorization: Bearer %s\r\n" % session["key"].encode()
+        seconds += await _send(job, client, head + bearer, said, min(job.turns, count - len(seconds)))
+        ending = b"/api/sessions/%s/end" % session["id"].encode()
+        await client.exchange(_CONTROL % (ending, host.encode()), b'{"stop":"completed"}')
+    return seconds
 
 
 def _cpu(job: Job) -> float:
@@ -156,7 +184,8 @@ def measure(job: Job) -> dict[str, float]:
     global _jobs
     _jobs += 1
     fields = {name: getattr(job, name) for name in Job.__dataclass_fields__}
-    return finished("load.py", json.dumps(fields), f"job{_jobs}")
+    figures: dict[str, float] = finished("load.py", json.dumps(fields), f"job{_jobs}")
+    return figures
 
 
 def main() -> None:

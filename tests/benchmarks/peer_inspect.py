@@ -1,4 +1,4 @@
-"""The job of three model calls and two tool calls in Inspect, its log included. Runs in the peer's virtual environment, not in ours."""
+"""The job of three model calls and two tool calls in Inspect, its log included. Runs in the peer's environment."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from inspect_ai.solver import generate, use_tools
 from inspect_ai.tool import Tool, tool
 
 
-@tool
+@tool  # type: ignore[untyped-decorator]
 def search() -> Tool:
     async def execute(query: str) -> str:
         """Search the pages.

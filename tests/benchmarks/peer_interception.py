@@ -1,4 +1,4 @@
-"""The interception server of verifiers 0.4 as a process of its own. Runs in the peer's virtual environment, not in ours."""
+"""The interception server of verifiers 0.4 as a process of its own. Runs in the peer's environment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The litellm proxy as a process of its own. Runs in the peer's virtual environment, not in ours."""
+"""The litellm proxy as a process of its own. Runs in the peer's environment."""
 
 from __future__ import annotations
 
@@ -24,7 +24,9 @@ def main() -> None:
     entry = {"api_base": f"{arguments.upstream}/v1", "api_key": "none"}
     key = f"sk-{secrets.token_hex(16)}"
     config = {
-        "model_list": [{"model_name": name, "litellm_params": {**entry, "model": f"openai/{name}"}} for name in _MODELS],
+        "model_list": [
+            {"model_name": name, "litellm_params": {**entry, "model": f"openai/{name}"}} for name in _MODELS
+        ],
         "general_settings": {"master_key": key},
     }
     with socket.socket() as probe:

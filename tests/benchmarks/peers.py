@@ -1,4 +1,4 @@
-"""Other projects to measure beside ours: each in a virtual environment of its own, in the user's cache, made only when asked for."""
+"""Other projects to measure beside ours, each in an environment of its own in the user's cache, made when asked for."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from report import note
 
 REQUIREMENTS = {
-    "verifiers": ["verifiers==0.4.0"],
+    "verifiers": ["verifiers==0.4.0", "uv"],
     "litellm": ["litellm[proxy]==1.106.2"],
     "inspect": ["inspect-ai==0.3.285", "openai>=2"],
 }
@@ -27,7 +27,7 @@ def cache() -> Path:
 
 
 def python_of(peer: str) -> Path | None:
-    """The interpreter of a peer's environment, installed now if it is not there; None, with a line that says so, if it can't be."""
+    """The interpreter of a peer's environment, made if need be; None, with a line that says why, if it can't be."""
     folder = cache() / peer
     python = folder / "bin" / "python"
     marker = folder / "installed.txt"
@@ -35,7 +35,7 @@ def python_of(peer: str) -> Path | None:
     if marker.is_file() and marker.read_text() == wanted:
         return python
     note(f"  installing {', '.join(REQUIREMENTS[peer])} into {folder}")
-    venv.create(folder, with_pip=True)
+    venv.create(folder, with_pip=True, symlinks=True, clear=True)
     command = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *REQUIREMENTS[peer]]
     done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False)
     if done.returncode:
@@ -51,4 +51,4 @@ def version(peer: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(0 if all([python_of(peer) for peer in REQUIREMENTS]) else 1)
+    sys.exit(0 if all(map(python_of, REQUIREMENTS)) else 1)

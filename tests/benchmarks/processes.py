@@ -1,4 +1,4 @@
-"""Child processes of the benchmarks: starting and ending them, and what they cost. Knows nothing of what runs in them."""
+"""Child processes of the benchmarks: starting and ending them, and what they cost. It knows nothing of their work."""
 
 from __future__ import annotations
 

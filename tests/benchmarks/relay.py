@@ -1,4 +1,4 @@
-"""What a proxy costs that records nothing: a relay of bytes, and a plain aiohttp one. Each runs as a process of its own."""
+"""What a proxy costs that records nothing: a relay of bytes and a plain aiohttp one, each a process of its own."""
 
 from __future__ import annotations
 

@@ -53,7 +53,9 @@ def table(title: str, rows: Mapping[str, Mapping[str, float | str | None]]) -> s
     cells = [["", *columns], *([name, *(_cell(row.get(column)) for column in columns)] for name, row in rows.items())]
     widths = [max(len(line[n]) for line in cells) for n in range(len(columns) + 1)]
     lines = [
-        "  ".join([line[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(line[1:], widths[1:]))])
+        "  ".join(
+            [line[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True))]
+        )
         for line in cells
     ]
     return "\n".join([title, *(f"  {line.rstrip()}" for line in lines)])

@@ -1,7 +1,8 @@
-"""A model behind HTTP that costs next to nothing: raw asyncio protocols, answers made beforehand. Runs as a process of its own.
+"""A model behind HTTP that costs next to nothing: raw asyncio protocols, ready-made answers, a process of its own.
 
-It answers a chat completion with the same words, or, while the request holds fewer than `--tool-calls` tool results, with a call of
-`--tool`. A request with `"stream":true` (near its beginning or end) gets `--chunks` events, written at once, or 2 ms apart for the model named `paced`.
+It answers a chat completion with the same words, or, while the request holds fewer than `--tool-calls` tool results,
+with a call of `--tool`. A request with `"stream":true` (near its beginning or end) gets `--chunks` events, written at
+once, or 2 ms apart for the model named `paced`. Any GET gets the list of models.
 """
 
 from __future__ import annotations
@@ -12,16 +13,24 @@ import json
 from typing import cast
 
 import uvloop
+
 from conversations import REPLY, REPLY_TEXT
 
 _PACE = 0.002
 _JSON_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+_MODELS = (
+    b'{"object":"list","data":[{"id":"scripted","object":"model","created":1700000000,"owned_by":"nobody",'
+    b'"context_length":1000000}]}'
+)
+_LISTING = _JSON_HEAD % len(_MODELS) + _MODELS
 _STREAM_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 _USAGE = b'"usage":{"prompt_tokens":500,"completion_tokens":60,"total_tokens":560}'
 _CHUNK = (
     b'{"id":"chatcmpl-scripted","object":"chat.completion.chunk","created":1700000000,"model":"scripted",'
     b'"choices":[{"index":0,"delta":%s,"finish_reason":%s}]}'
 )
+_CALL = b'{"role":"assistant","content":null,"tool_calls":[{%s}]}'
+_CALL_DELTA = b'{"role":"assistant","content":null,"tool_calls":[{"index":0,%s}]}'
 
 
 class Answers:
@@ -29,15 +38,15 @@ class Answers:
 
     def __init__(self, tool: str, tool_calls: int, chunks: int) -> None:
         self.tool_calls = tool_calls
-        self.final = _whole(REPLY, b"stop")
-        self.calls = [_whole(_calling(tool, turn), b"tool_calls") for turn in range(tool_calls)]
-        self.events = _events(chunks)
+        self.events = _stream([b'{"role":"assistant","content":""}', *_words(chunks - 3)], b"stop")
+        calling = [_calling(tool, turn) for turn in range(tool_calls)]
+        self._whole = [*(_whole(_CALL % call, b"tool_calls") for call in calling), _whole(REPLY, b"stop")]
+        streams = [_stream([_CALL_DELTA % call], b"tool_calls") for call in calling]
+        self._streamed = [b"".join(events) for events in [*streams, self.events]]
 
-    def to(self, body: bytes) -> bytes:
-        if not self.tool_calls:
-            return self.final
-        turn = body.count(b'"tool_call_id"')
-        return self.calls[turn] if turn < self.tool_calls else self.final
+    def to(self, body: bytes, *, stream: bool) -> bytes:
+        turn = min(self.tool_calls, body.count(b'"tool_call_id"')) if self.tool_calls else 0
+        return (self._streamed if stream else self._whole)[turn]
 
 
 def _whole(message: bytes, finish: bytes) -> bytes:
@@ -49,23 +58,20 @@ def _whole(message: bytes, finish: bytes) -> bytes:
 
 
 def _calling(tool: str, turn: int) -> bytes:
-    arguments = json.dumps(json.dumps({"query": f"the tides of turn {turn}"})).encode()
-    return (
-        b'{"role":"assistant","content":null,"tool_calls":[{"id":"call_%d","type":"function",'
-        b'"function":{"name":"%s","arguments":%s}}]}' % (turn, tool.encode(), arguments)
-    )
+    arguments = json.dumps(json.dumps({"query": f"the tides of turn {turn}"}))
+    function = f'{{"name":"{tool}","arguments":{arguments}}}'
+    return f'"id":"call_{turn}","type":"function","function":{function}'.encode()
 
 
-def _events(chunks: int) -> list[bytes]:
+def _words(count: int) -> list[bytes]:
     words = REPLY_TEXT.split(b" ")
-    deltas = [b'{"content":"%s "}' % words[n % len(words)] for n in range(chunks - 2)]
-    payloads = [
-        _CHUNK % (b'{"role":"assistant","content":""}', b"null"),
-        *(_CHUNK % (delta, b"null") for delta in deltas),
-        _CHUNK % (b"{}", b'"stop"'),
-        b"[DONE]",
-    ]
-    framed = [b"data: " + payload + b"\n\n" for payload in payloads]
+    return [b'{"content":"%s "}' % words[n % len(words)] for n in range(count)]
+
+
+def _stream(deltas: list[bytes], finish: bytes) -> list[bytes]:
+    """A stream's events, each as what is written at once; the first with the response's head."""
+    chunks = [_CHUNK % (delta, b"null") for delta in deltas]
+    framed = [b"data: %s\n\n" % payload for payload in [*chunks, _CHUNK % (b"{}", b'"%s"' % finish), b"[DONE]"]]
     events = [b"%x\r\n%s\r\n" % (len(frame), frame) for frame in framed]
     return [_STREAM_HEAD + events[0], *events[1:-1], events[-1] + b"0\r\n\r\n"]
 
@@ -86,10 +92,14 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._buffer += data
         while self._complete():
+            listing = self._buffer.startswith(b"GET ")
             body = bytes(self._buffer[self._body_at : self._needed])
             del self._buffer[: self._needed]
             self._needed = 0
-            self._answer(body)
+            if listing:
+                cast(asyncio.Transport, self._transport).write(_LISTING)
+            else:
+                self._answer(body)
 
     def _complete(self) -> bool:
         if not self._needed:
@@ -105,12 +115,11 @@ class Connection(asyncio.Protocol):
     def _answer(self, body: bytes) -> None:
         assert self._transport is not None
         edges = body[:300] + body[-300:]
-        if b'"stream":true' not in edges and b'"stream": true' not in edges:
-            self._transport.write(self._answers.to(body))
-        elif b'"paced"' in edges:
+        stream = b'"stream":true' in edges or b'"stream": true' in edges
+        if stream and b'"paced"' in edges:
             self._pace(0)
         else:
-            self._transport.write(b"".join(self._answers.events))
+            self._transport.write(self._answers.to(body, stream=stream))
 
     def _pace(self, position: int) -> None:
         assert self._transport is not None

@@ -1,0 +1,42 @@
+"""The gateway as `drawbar serve` runs it, as a process of its own, with sessions already open."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+
+import uvloop
+
+from drawbar.gateway import Gateway
+from drawbar.proxy.models import Models
+from drawbar.record.store import Store
+from drawbar.serving import serving
+from drawbar.sessions import SessionSpec
+from drawbar.task import Limits
+from workload import environment
+
+
+async def serve(upstream: str, store: str, sessions: int, tools: bool) -> None:
+    """Until the process is ended."""
+    spec = SessionSpec(environment="benchmark" if tools else None, limits=Limits())
+    models = Models(base_url=f"{upstream}/v1", api_key="none")
+    served = {"benchmark": environment()} if tools else {}
+    async with Gateway(Store.open(store), models, environments=served) as gateway, serving(gateway) as url:
+        keys = [(await gateway.open(spec)).key for _ in range(sessions)]
+        print(json.dumps({"url": url, "keys": keys}), flush=True)
+        await asyncio.Event().wait()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("upstream")
+    parser.add_argument("store")
+    parser.add_argument("--sessions", type=int, default=1)
+    parser.add_argument("--tools", action="store_true", help="sessions of an environment with a tool")
+    arguments = parser.parse_args()
+    uvloop.run(serve(arguments.upstream, arguments.store, arguments.sessions, arguments.tools))
+
+
+if __name__ == "__main__":
+    main()
