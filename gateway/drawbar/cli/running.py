@@ -73,6 +73,7 @@ async def _access(request: Request, environment: Environment, where: Where) -> A
         from drawbar.rollout.remote import connected
 
         async with connected(where.gateway, os.environ.get(where.gateway_key_env)) as remote:
+            await remote.serves(environment.name)
             yield remote
         return
     from drawbar.gateway import Gateway

@@ -29,8 +29,11 @@ def runs(
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("run", "started", "status", "environment", "harness", "model", "rollouts", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    table.add_column("run", no_wrap=True)
+    for heading in ("started", "status", "environment", "harness", "model", "per task"):
+        table.add_column(heading)
     for row in rows:
         begun = time.strftime("%Y-%m-%d %H:%M", time.localtime(row.started))
-        table.add_row(row.id, begun, row.status, row.environment, row.harness, row.model, f"{row.rollouts} per task")
+        table.add_row(row.id, begun, row.status, row.environment, row.harness, row.model, str(row.rollouts))
     Console().print(table if rows else "No runs yet.")

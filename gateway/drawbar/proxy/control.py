@@ -7,6 +7,7 @@
     GET  /api/sessions/{id}/trajectory     as `trajectory_to_json` writes it
     POST /api/sessions/{id}/scores         {"scores": [{"name", "value", ...}]} (a ScoreRow's fields) -> {"ids": [...]}
     PUT  /api/runs/{id}                    a RunRow -> {}
+    GET  /api/runs/{id}                    -> a RunRow, of the one run whose id begins so
     GET  /api/runs/{id}/trajectories       {"trajectories": [...]}
     POST /api/complete                     a chat completions request -> its completion; outside any session, for judges
 
@@ -94,6 +95,8 @@ class Control:
                 return await self._score(id, await self._body(client))
             case "PUT", ["runs", id]:
                 return await self._run(id, await self._body(client))
+            case "GET", ["runs", id]:
+                return await anyio.to_thread.run_sync(self._found_run, id)
             case "GET", ["runs", id, "trajectories"]:
                 return await anyio.to_thread.run_sync(self._trajectories, id)
             case "POST", ["complete"]:
@@ -143,6 +146,12 @@ class Control:
             raise BadBody(f"not a run: {error}") from error
         await self._gateway.record(msgspec.structs.replace(row, config=config))
         return b"{}"
+
+    def _found_run(self, prefix: str) -> bytes:
+        row = self._gateway.store.run(self._gateway.store.resolve(prefix))
+        if row is None:
+            raise UnknownName("run", prefix, [known.id for known in self._gateway.store.runs()])
+        return dump({**msgspec.structs.asdict(row), "config": load_object(row.config, "the run's configuration")})
 
     def _trajectories(self, run: str) -> bytes:
         found = [trajectory_to_json(trajectory) for trajectory in self._gateway.store.trajectories(run=run)]

@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from drawbar.record.store import Store
 
 _ENDED_KEPT: Final = 10_000
-_LOST_CAUSES: Final = frozenset({"agent_failed", "harness_failed"})
-"""How a harness explains its end when all it saw was an error; what the gateway saw says more."""
+_LOST_CAUSES: Final = frozenset({"completed", "agent_failed", "harness_failed"})
+"""How a harness explains its end when all it saw was an error, or an agent that swallowed it; what the gateway saw
+says more."""
 
 
 class SessionEnded(LookupError):

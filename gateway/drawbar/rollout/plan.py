@@ -91,7 +91,7 @@ class Plan:
         """The run's tasks.
 
         Raises:
-            ConfigurationError: there are none, one of the first is faulty, or they may never end and none says how many.
+            ConfigurationError: there are none, one of the first is faulty, or they may never end and no number is set.
         """
         found = sum(1 for _ in self.environment.iter_tasks(min(self.tasks or COUNTED + 1, self._looked_at)))
         if not found:

@@ -58,8 +58,8 @@ class RolloutResult:
             task_hash=trajectory.task.hash if trajectory.task else "",
             rollout=trajectory.rollout,
             attempt=trajectory.attempt,
-            cause=_cause(trajectory.stop, scores),
-            error=trajectory.error or next((f"{s.name}: {s.error}" for s in scores if s.weight and s.error), None),
+            cause=_scored_cause(cause_of(trajectory), scores),
+            error=trajectory.error or _complaint(trajectory, scores),
             reward=trajectory.reward,
             scores={score.name: score.value for score in scores},
             weights={score.name: score.weight for score in scores},
@@ -96,8 +96,25 @@ def _newest(scores: Iterable[Score]) -> list[Score]:
     return list(latest.values())
 
 
-def _cause(stop: str | None, scores: Iterable[Score]) -> str:
-    cause = stop if stop in CAUSES else "cancelled"  # no end was recorded: the process died under it
+def cause_of(trajectory: Trajectory) -> str:
+    """Why a rollout ended, before its scores are looked at.
+
+    One without an end is one whose process died under it. An agent that says it is done and neither asked the model nor
+    called a tool did not work through its session: its harness broke the contract, and there is nothing to score.
+    """
+    cause = trajectory.stop if trajectory.stop in CAUSES else "cancelled"
+    if cause == "completed" and not trajectory.turns and not trajectory.tool_calls:
+        return "harness_failed"
+    return cause
+
+
+def _complaint(trajectory: Trajectory, scores: Iterable[Score]) -> str | None:
+    if cause_of(trajectory) != trajectory.stop and trajectory.stop == "completed":
+        return "The agent ended without having asked the model through its session."
+    return next((f"{score.name}: {score.error}" for score in scores if score.weight and score.error), None)
+
+
+def _scored_cause(cause: str, scores: Iterable[Score]) -> str:
     if CAUSES[cause].count and any(score.weight and score.value is None for score in scores):
         return "scorer_failed"
     return cause

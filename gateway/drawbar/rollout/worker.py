@@ -16,7 +16,7 @@ from drawbar.rollout.events import Listener, RolloutFinished, RolloutRetried, Ro
 from drawbar.rollout.jobs import Group, Job
 from drawbar.rollout.plan import Plan
 from drawbar.rollout.report import Tally
-from drawbar.rollout.result import RolloutResult, with_scores
+from drawbar.rollout.result import RolloutResult, cause_of, with_scores
 from drawbar.score import score, score_group
 from drawbar.sessions import SessionSpec
 from drawbar.trajectory import Trajectory
@@ -46,7 +46,7 @@ class Worker:
             trajectory = await self._access.trajectory(job.session)
         else:
             trajectory = await self._roll_out(job)
-        if CAUSES[trajectory.stop or "cancelled"].score:
+        if CAUSES[cause_of(trajectory)].score:
             rows = await score(self._rubric, trajectory, judge=self._plan.environment.judge, ask=self._access.ask)
             trajectory = await self._scored(trajectory, rows)
         job.group.missing -= 1
@@ -61,7 +61,7 @@ class Worker:
         """Attempts until one ends for a cause that another attempt would not change."""
         for retry in range(self._plan.retries + 1):
             trajectory = await self._attempt(job, job.first_attempt + retry)
-            cause = CAUSES[trajectory.stop or "cancelled"]
+            cause = CAUSES[cause_of(trajectory)]
             if cause.name == "recorder_failed":
                 raise StoreError(trajectory.error or "The store could not be written.")
             if not cause.retry or retry == self._plan.retries:
@@ -142,7 +142,7 @@ class Worker:
         kept = [await self._access.trajectory(session) for session in group.sessions]
         known = {trajectory.id for trajectory in kept}
         everyone = sorted((*kept, *group.trajectories), key=lambda trajectory: trajectory.rollout)
-        counted = [trajectory for trajectory in everyone if CAUSES[trajectory.stop or "cancelled"].count]
+        counted = [trajectory for trajectory in everyone if CAUSES[cause_of(trajectory)].count]
         rows = await score_group(self._rubric, counted, judge=self._plan.environment.judge, ask=self._access.ask)
         if rows:
             await self._access.record(*rows)
