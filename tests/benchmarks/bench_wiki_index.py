@@ -1,7 +1,7 @@
 """How fast a wiki index of many pages opens and answers: `python tests/benchmarks/bench_wiki_index.py [--pages N]`.
 
-The pages are synthetic: 2-5 KB each, words by Zipf's law over a large vocabulary, with real English stop words on top, so
-that questions meet words that stand on nearly every page, as they do in a real wiki. A tenth as many redirects stand between.
+The pages are synthetic: 2-5 KB each, words by Zipf's law, English stop words the most frequent of them, so that
+questions meet words that stand on nearly every page, as in a real wiki. A tenth as many redirects stand between them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "servers" / "wiki_search"))
 
-from drawbar_wiki_search.index import WikiIndex, build_index
+from drawbar_wiki_search.building import build_index
+from drawbar_wiki_search.index import WikiIndex
 from drawbar_wiki_search.pages import Page, Redirect
 
 _STOP_WORDS = (
@@ -102,9 +103,7 @@ def main() -> None:
         writer = Writer(seed=7)
         if not path.exists():
             took = timed(lambda: build_index(writer.pages(options.pages), path, source="benchmark")) / 1e3
-            print(
-                f"built: {options.pages:,} pages in {took:.1f} s, {options.pages / took:,.0f} pages/s (making them included)"
-            )
+            print(f"built: {options.pages:,} pages in {took:.1f} s (making them up included)")
         measure(path, Writer(seed=8), options.queries)
 
 

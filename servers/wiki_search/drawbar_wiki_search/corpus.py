@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 
-from drawbar_wiki_search.index import FORMAT, WikiIndex, build_index
+from drawbar_wiki_search.building import build_index
+from drawbar_wiki_search.index import WikiIndex
+from drawbar_wiki_search.layout import FORMAT
 from drawbar_wiki_search.pages import Page
 
 DATA = Path(str(files(__package__) / "data"))

@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 
 from drawbar.errors import ConfigurationError
-from drawbar_wiki_search.index import build_index
+from drawbar_wiki_search.building import build_index
 from drawbar_wiki_search.indexing.progress import counted, shown
 from drawbar_wiki_search.indexing.reading import Reading
 from drawbar_wiki_search.indexing.sources import Source
