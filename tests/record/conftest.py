@@ -37,10 +37,14 @@ def _account() -> str | None:
 
 
 def _run(account: str | None, *command: str | Path) -> None:
-    done = subprocess.run(
-        [str(part) for part in command], user=account, cwd="/", stdin=subprocess.DEVNULL, capture_output=True, text=True
-    )
-    assert done.returncode == 0, f"{command[0]}: {done.stdout}{done.stderr}"
+    arguments = [str(part) for part in command]
+    # To files, not pipes: the server inherits them and would keep a pipe open for ever.
+    with tempfile.TemporaryFile("w+") as said:
+        done = subprocess.run(
+            arguments, check=False, user=account, cwd="/", stdin=subprocess.DEVNULL, stdout=said, stderr=said
+        )
+        said.seek(0)
+        assert done.returncode == 0, f"{arguments[0]}: {said.read()}"
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from drawbar.record import graph as graph_module
 from drawbar.record.graph import SessionGraph
 from drawbar.record.rows import NodeRow
 from drawbar.wire import CHAT
+from drawbar.wire.chat import ChatDialect
 from drawbar.wire.dialect import BadBody
 
 MESSAGES = st.lists(
@@ -33,19 +34,15 @@ def _assistant(words: str, **more: object) -> bytes:
     return orjson.dumps({"role": "assistant", "content": words, **more})
 
 
-class Parsing:
-    """The chat dialect, counting how often it is asked for a canonical form."""
+class Parsing(ChatDialect):
+    """The chat dialect, keeping what it was asked the canonical form of."""
 
     def __init__(self) -> None:
         self.asked: list[bytes] = []
-        self.name = CHAT.name
 
     def canonical(self, message: bytes) -> bytes:
         self.asked.append(message)
-        return CHAT.canonical(message)
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(CHAT, name)
+        return super().canonical(message)
 
 
 @given(MESSAGES)

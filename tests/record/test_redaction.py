@@ -22,6 +22,10 @@ def _hide(body: bytes) -> bytes:
     return body.replace(SECRET, b"[hidden]")
 
 
+def _everything_in(folder: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in folder.iterdir())
+
+
 async def test_no_byte_of_a_secret_reaches_the_disk(
     tmp_path: Path,
     make_session: Callable[..., SessionRow],
@@ -44,7 +48,7 @@ async def test_no_byte_of_a_secret_reaches_the_disk(
             ),
         )  # fmt: skip
         found = store.trajectory("s")
-        files = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+        files = _everything_in(tmp_path)
     store.close()
     assert SECRET not in files
     assert found.messages[0].text == "my key is [hidden]"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from msgspec.structs import replace
 
 from drawbar.errors import StoreError, UnknownName
 from drawbar.ids import digest
@@ -74,15 +75,15 @@ def test_of_rows_that_are_written_more_than_once_the_last_counts(
     store.write([RUN, session, call, tool_call])
     store.write(
         [
-            RunRow(**{**_fields(RUN), "status": "finished"}),
-            SessionRow(**{**_fields(session), "status": "ended", "ended": 9.0}),
-            CallRow(**{**_fields(call), "status": "failed", "cause": "first"}),
-            CallRow(**{**_fields(call), "status": "answered", "prompt_tokens": 2**40}),
-            ToolCallRow(**{**_fields(tool_call), "status": "answered", "result": b'{"content":[]}'}),
+            replace(RUN, status="finished"),
+            replace(session, status="ended", ended=9.0),
+            replace(call, status="failed", cause="first"),
+            replace(call, status="answered", prompt_tokens=2**40),
+            replace(tool_call, status="answered", result=b'{"content":[]}'),
         ]
     )
     found = store.trajectory("ses_1")
-    assert store.run("run_1") == RunRow(**{**_fields(RUN), "status": "finished"})
+    assert store.run("run_1") == replace(RUN, status="finished")
     assert (found.status, found.ended) == ("ended", 9.0)
     assert [(c.status, c.cause, c.prompt_tokens) for c in found.calls] == [("answered", None, 2**40)]
     assert [(c.status, c.result) for c in found.tool_calls] == [("answered", {"content": []})]
@@ -97,8 +98,8 @@ def test_what_is_written_once_never_changes(store: Store, make_session: Make, co
     store.write([make_session(id="ses_1"), node, score, BlobRow(digest=b"d", body=b"first")])
     store.write(
         [
-            NodeRow(**{**_fields(node), "body": b'{"role":"user","content":"second"}'}),
-            ScoreRow(**{**_fields(score), "value": 0.0}),
+            replace(node, body=b'{"role":"user","content":"second"}'),
+            replace(score, value=0.0),
             BlobRow(digest=b"d", body=b"second"),
         ]
     )
@@ -180,7 +181,7 @@ def test_a_store_opened_for_reading_cannot_be_written(store: Store, store_url: s
     store.write([make_session(id="a")])
     reader = Store.open(store_url, read_only=True)
     assert [s.id for s in reader.sessions()] == ["a"]
-    with pytest.raises(StoreError, match="(?i)read-?only"):
+    with pytest.raises(StoreError, match=r"(?i)read-?only"):
         reader.write([make_session(id="b")])
     assert [s.id for s in reader.sessions()] == ["a"]
     reader.close()
@@ -191,7 +192,3 @@ def test_a_closed_store_says_so(store: Store, make_session: Make) -> None:
     store.close()
     with pytest.raises(StoreError, match="closed"):
         store.write([make_session()])
-
-
-def _fields(row: RunRow | SessionRow | CallRow | ToolCallRow | NodeRow | ScoreRow) -> dict[str, object]:
-    return {name: getattr(row, name) for name in row.__struct_fields__}
