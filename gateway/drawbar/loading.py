@@ -159,8 +159,9 @@ def _from_entry_point(
 def _found_in(module: ModuleType, where: str, options: Mapping[str, str]) -> Environment:
     """A module's environment: its factory, or its one `Environment`."""
     for name in FACTORIES:
-        if inspect.isfunction(getattr(module, name, None)):
-            return _made(getattr(module, name), f"{where}: {name}", options)
+        factory = getattr(module, name, None)
+        if inspect.isfunction(factory) and factory is not load_environment:  # ours comes with `from drawbar import *`
+            return _made(factory, f"{where}: {name}", options)
     named = {name: value for name, value in vars(module).items() if isinstance(value, Environment)}
     distinct = {id(value): value for value in named.values()}
     if "environment" in named or len(distinct) == 1:

@@ -55,6 +55,11 @@ def test_a_file_with_one_environment_is_one(tmp_path: Path) -> None:
     assert load_environment("my_env.py").name == "mine"
 
 
+def test_a_file_may_import_all_of_drawbar(tmp_path: Path) -> None:
+    path = file(tmp_path / "env.py", MINIMAL.replace("import Environment, Task", "import *"))
+    assert load_environment(path).name == "mine"
+
+
 def test_a_file_can_import_what_lies_beside_it(tmp_path: Path) -> None:
     file(tmp_path / "sub" / "beside_it.py", "NAME = 'beside'")
     path = file(tmp_path / "sub" / "env.py", "import beside_it\n" + MINIMAL.replace("'mine'", "beside_it.NAME"))

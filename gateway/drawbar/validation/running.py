@@ -17,6 +17,7 @@ from drawbar.rollout.engine import run
 from drawbar.rollout.events import Event, RolloutFinished
 from drawbar.rollout.harnesses import load_harness
 from drawbar.rollout.plan import Plan
+from drawbar.rollout.result import RolloutResult
 from drawbar.task import Task
 from drawbar.trajectory import Trajectory
 from drawbar.validation.checks import (
@@ -88,20 +89,25 @@ async def _with_oracle(environment: Environment, access: GatewayAccess, limit: i
 async def _trajectories(
     environment: Environment, access: GatewayAccess, model: str, *, rollouts: int, limit: int
 ) -> list[Trajectory]:
-    """Every rollout's trajectory, in the order of the tasks."""
-    sessions: list[str] = []
+    """Every rollout's trajectory, in the order of the tasks; of one that found no session, how it ended."""
+    results: list[RolloutResult] = []
 
     def listen(event: Event) -> None:
         if isinstance(event, RolloutFinished):
-            sessions.append(event.result.session)
+            results.append(event.result)
 
     plan = Plan(
         environment=environment, harness=load_harness(_HARNESS), model=model, tasks=limit, rollouts=rollouts, retries=0
     )
     await run(plan, access, listen=listen)
-    found = [await access.trajectory(session) for session in sessions if session]
     order = {task.key: position for position, task in enumerate(environment.iter_tasks(limit))}
-    return sorted(found, key=lambda t: (order[t.task.key] if t.task else 0, t.rollout))
+    results.sort(key=lambda result: (order[result.task_key], result.rollout))
+    return [
+        await access.trajectory(result.session)
+        if result.session
+        else Trajectory(id="", rollout=result.rollout, stop=result.cause, error=result.error)
+        for result in results
+    ]
 
 
 async def _do_nothing(
@@ -124,7 +130,7 @@ def _offered(trajectories: Sequence[Trajectory]) -> list[dict[str, Any]]:
 def _unusable(trajectory: Trajectory, count: int) -> Problem:
     return Problem(
         "tools",
-        f"{count} rollouts could not be made: {trajectory.stop}: {trajectory.error}",
+        f"{count} rollout{'s' * (count > 1)} could not be made: {trajectory.stop}: {trajectory.error}",
         "See that the environment's servers start, and that their tools can be listed.",
     )
 
