@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -192,7 +193,7 @@ def serving() -> Serving:
 
     @asynccontextmanager
     async def serve(app: ASGIApp) -> AsyncIterator[str]:
-        config = uvicorn.Config(app, port=0, log_level="error", ws="none", timeout_graceful_shutdown=1)
+        config = uvicorn.Config(app, interface="asgi3", port=0, log_level="error", ws="none", timeout_graceful_shutdown=1)
         server = uvicorn.Server(config)
         task = asyncio.create_task(server.serve())
         while not server.started:  # noqa: ASYNC110 -- uvicorn has no event for it
@@ -230,3 +231,34 @@ def until() -> Callable[[Callable[[], object]], Awaitable[None]]:
                 await asyncio.sleep(0.005)
 
     return wait
+
+
+@dataclass(frozen=True)
+class NodeTools:
+    """Node and the npm packages that `.ci/install-node-tools` puts beside it."""
+
+    folder: Path
+
+    @property
+    def node(self) -> str:
+        return str(self.folder / "node" / "bin" / "node")
+
+    def package(self, name: str) -> Path:
+        found = self.folder / name
+        if not found.is_dir():
+            pytest.skip(f"the npm package {name} is not in {self.folder}: run .ci/install-node-tools")
+        return found
+
+    def server(self, name: str, *arguments: str, **settings: Any) -> CommandServer:
+        """One of the npm reference servers."""
+        program = self.package(f"@modelcontextprotocol/server-{name}") / "dist" / "index.js"
+        return CommandServer(command=[self.node, str(program), *arguments], **settings)
+
+
+@pytest.fixture
+def node_tools() -> NodeTools:
+    default = Path(__file__).parents[2] / ".ci" / "node"
+    tools = NodeTools(Path(os.environ.get("DRAWBAR_NODE_TOOLS", default)) / "node_modules")
+    if not Path(tools.node).is_file():
+        pytest.skip(f"Node 22 is not in {tools.folder}: run .ci/install-node-tools")
+    return tools

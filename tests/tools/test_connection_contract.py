@@ -231,7 +231,7 @@ async def test_a_factory_or_lifespan_that_raises_says_which_and_why() -> None:
 
     @asynccontextmanager
     async def lifespan(_: MCPServer[Any]) -> AsyncIterator[str]:
-        yield {}["no database"]
+        yield str(int("no database"))
 
     for server, says in ((factory, "no data here"), (MCPServer("x", lifespan=lifespan), "no database")):
         with pytest.raises(ToolServerError, match=says):

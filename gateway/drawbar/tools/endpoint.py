@@ -120,7 +120,7 @@ class ToolSide:
         if scope["method"] != "POST":
             await _reject(send, 405, "This MCP endpoint takes POST alone.", ((b"allow", b"POST"),))
             return
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        headers = {name.decode("latin-1"): value.decode("latin-1").strip() for name, value in scope["headers"]}
         try:
             body = await self._body(scope, headers, receive)
             if body is None:
