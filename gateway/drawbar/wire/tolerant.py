@@ -42,11 +42,9 @@ def dump(value: Any, *, sort: bool = False) -> bytes:
 
 
 def whole(value: Any) -> Any:
-    """The value with halves of surrogate pairs that came together joined again."""
+    """The value with halves of surrogate pairs that came together joined, and those that stayed alone replaced."""
     if isinstance(value, str):
-        return (
-            value.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass") if not _proper(value) else value
-        )
+        return value if _proper(value) else value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if isinstance(value, list):
         return [whole(item) for item in value]
     if isinstance(value, dict):
