@@ -193,7 +193,9 @@ def serving() -> Serving:
 
     @asynccontextmanager
     async def serve(app: ASGIApp) -> AsyncIterator[str]:
-        config = uvicorn.Config(app, interface="asgi3", port=0, log_level="error", ws="none", timeout_graceful_shutdown=1)
+        config = uvicorn.Config(
+            app, interface="asgi3", port=0, log_level="error", ws="none", timeout_graceful_shutdown=1
+        )
         server = uvicorn.Server(config)
         task = asyncio.create_task(server.serve())
         while not server.started:  # noqa: ASYNC110 -- uvicorn has no event for it

@@ -1,4 +1,4 @@
-"""The official MCP conformance suite against our endpoint, in front of a server that has the tools which the suite calls."""
+"""The official MCP conformance suite against our endpoint, in front of a server with the tools that the suite calls."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Self
 
+import anyio
 import orjson
 
 from drawbar.errors import ConfigurationError, StoreError, ToolServerError
@@ -38,6 +39,8 @@ _LISTS: Final = {
 
 _QUICK = 0.05
 """Seconds for which nobody watches whether the client of a call is still there."""
+_LEAVING = 5.0
+"""Seconds that the calls of a session which is closed have to end."""
 
 
 @dataclass(slots=True)
@@ -48,7 +51,40 @@ class _Seat:
     toolset: Toolset | None = None
     own: Sequence[Member] = ()
     running: dict[int | str, list[Cancellation]] = field(default_factory=dict)
+    """Calls under way, by the request ids that clients gave them."""
+    idle: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set while nothing runs."""
     closed: bool = False
+
+    def __post_init__(self) -> None:
+        self.idle.set()
+
+    def begin(self, id: int | str) -> Cancellation:
+        """A call begins; the way to end it early."""
+        stop = Cancellation()
+        self.running.setdefault(id, []).append(stop)
+        self.idle.clear()
+        return stop
+
+    def end(self, id: int | str, stop: Cancellation) -> None:
+        """A call has ended, and is recorded."""
+        same = self.running[id]
+        same.remove(stop)
+        if not same:
+            del self.running[id]
+        if not self.running:
+            self.idle.set()
+
+    async def vacate(self) -> None:
+        """Cancel what runs, wait until it is recorded, and close the session's own servers."""
+        for running in list(self.running.values()):
+            for stop in running:
+                stop.cancel("cancelled")
+        with anyio.move_on_after(_LEAVING):
+            await self.idle.wait()
+        async with self.lock:
+            self.closed = True
+            await close_all(self.own)
 
 
 @dataclass(slots=True)
@@ -97,7 +133,7 @@ class ToolSide:
 
     async def __aexit__(self, *exc_info: object) -> None:
         for seat in list(self._seats.values()):
-            await _vacate(seat)
+            await seat.vacate()
         self._seats.clear()
         await self._pool.close()
 
@@ -109,7 +145,7 @@ class ToolSide:
         """End what the session had for itself. Its calls that still run are cancelled, and recorded as such."""
         seat = self._seats.pop(session.id, None)
         if seat is not None:
-            await _vacate(seat)
+            await seat.vacate()
 
     async def tools(self, session: Session) -> list[Json]:
         """The definitions that the session's agent sees. Raises `ToolServerError`."""
@@ -192,9 +228,8 @@ class ToolSide:
         route = toolset.routes.get(name) if isinstance(name := request.params.get("name"), str) else None
         if request.modern and route is not None:
             await check_mirrored(route.schema, request.body, request.headers)
-        stop = Cancellation()
-        mine = request.seat.running.setdefault(request.body["id"], [])
-        mine.append(stop)
+        id = request.body["id"]
+        stop = request.seat.begin(id)
         companion = Companion(
             request.answer,
             request.receive,
@@ -206,9 +241,7 @@ class ToolSide:
         try:
             return await self._calls.run(request.session, toolset, request.params, request.answer.progress, stop)
         finally:
-            mine.remove(stop)
-            if not mine:
-                request.seat.running.pop(request.body["id"], None)
+            request.seat.end(id, stop)
             await companion.dismiss()
 
     def _seat(self, session: Session) -> _Seat:
@@ -229,15 +262,6 @@ class ToolSide:
                 else:
                     seat.toolset, seat.own = await self._pool.open(session.environment)
             return seat.toolset
-
-
-async def _vacate(seat: _Seat) -> None:
-    for running in list(seat.running.values()):
-        for stop in running:
-            stop.cancel("cancelled")
-    async with seat.lock:
-        seat.closed = True
-        await close_all(seat.own)
 
 
 async def _take_notification(seat: _Seat, body: Json, modern: bool, headers: dict[str, str], send: Send) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, TypeAlias
 
+from drawbar import __version__
+
 MODERN: Final = "2026-07-28"
 """The revision without a handshake: each request carries its own envelope."""
 HANDSHAKE: Final = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
@@ -33,7 +35,7 @@ INVALID_PARAMS: Final = -32602
 INTERNAL_ERROR: Final = -32603
 UNSUPPORTED_VERSION: Final = -32022
 
-CLIENT: Final = {"name": "drawbar", "version": "0.1.0"}
+CLIENT: Final = {"name": "drawbar", "version": __version__}
 """How we introduce ourselves to servers."""
 
 Json: TypeAlias = dict[str, Any]
