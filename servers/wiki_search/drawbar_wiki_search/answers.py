@@ -7,15 +7,17 @@ import unicodedata
 from collections.abc import Iterable
 
 _DIGIT_GROUP = re.compile(r"(?<=\d)[, \u00a0\u2009](?=\d{3}\b)")
+_LETTERS = str.maketrans({"ø": "o", "ł": "l", "æ": "ae", "œ": "oe", "đ": "d", "ð": "d", "þ": "th"})
+"""Letters that Unicode does not take apart."""
 _ARTICLES = frozenset(("a", "an", "the"))
 _MARKUP = re.compile(r"[*_`#\[\]]")
 
 
 def normalise(text: str) -> list[str]:
     """The words that count, folded: `The Île-de-France, 12,000` is `ile de france 12000`."""
-    folded = unicodedata.normalize("NFKD", text.casefold())
+    folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", text).casefold())
     folded = "".join(c for c in folded if not unicodedata.combining(c))
-    folded = _DIGIT_GROUP.sub("", folded)
+    folded = _DIGIT_GROUP.sub("", folded.translate(_LETTERS))
     words = re.findall(r"\d+(?:\.\d+)?|[^\W\d_]+", folded.replace("'", "").replace("\u2019", ""))
     return [word for word in words if word not in _ARTICLES]
 
