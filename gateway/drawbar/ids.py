@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import random
 import secrets
 import time
 from hashlib import blake2b
@@ -10,12 +12,17 @@ DIGEST_SIZE = 20
 """Bytes of a content digest (160 bits: no accidental collision at any size a store can reach)."""
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford base 32: no i, l, o, u
+_random = random.Random()
+"""For what need not be secret. The system's own source would let go of the interpreter lock at each call, and with a
+busy thread beside it each then waits for its turn."""
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_random.seed)
 _ENCODED = [a + b for a in _ALPHABET for b in _ALPHABET]
 
 
 def new_id(prefix: str) -> str:
     """A new identifier such as `ses_01jd8m...`: sorts by time (milliseconds), then 60 random bits; safe in a URL."""
-    value = (int(time.time() * 1000) << 60) | secrets.randbits(60)
+    value = (int(time.time() * 1000) << 60) | _random.getrandbits(60)
     return prefix + "_" + "".join(_ENCODED[(value >> shift) & 1023] for shift in range(100, -1, -10))
 
 
