@@ -18,7 +18,7 @@ async def serve() -> None:
     server: MCPServer[Any] = MCPServer("benchmark", subscriptions=False, log_level="ERROR")
     server.add_tool(search, structured_output=False)
     application = server.streamable_http_app(stateless_http=True, json_response=True)
-    async with serving(application) as url:
+    async with application.router.lifespan_context(application), serving(application) as url:
         print(json.dumps({"url": url}), flush=True)
         await asyncio.Event().wait()
 
