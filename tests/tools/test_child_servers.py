@@ -191,3 +191,18 @@ async def test_unknown_fields_survive_to_the_agent_and_the_record(desk: Desk, pl
     (call,) = desk.recorded(session)
     assert call.result is not None
     assert call.result["unknown"] == "kept"
+
+
+async def test_a_server_that_dies_again_and_again_is_started_more_and_more_slowly(
+    desk: Desk, plain: Plain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("drawbar.tools.stdio._FIRST_DELAY", 0.2)
+    session = await desk.session(Environment(name="e", servers={"tide": plain()}))
+    clock = asyncio.get_running_loop().time
+    took = []
+    for _ in range(4):
+        began = clock()
+        await desk.call(session, "die")
+        took.append(clock() - began)
+    assert took[2] > 0.2
+    assert took[3] > 0.4

@@ -105,6 +105,8 @@ class Calls:
             stop.attach(scope)
             try:
                 result = _settled(await route.member.connection.call(request))
+                shaped = shape(result, toolset.observation, spec.max_result_bytes)
+                return _Outcome(shaped.shown, shaped)
             except RefusedByServer as error:
                 return _refused(f"{error.message or 'The server refused the call.'}", f"{error.code}: {error.message}")
             except ToolServerError as error:
@@ -112,8 +114,6 @@ class Calls:
             except Exception as error:
                 logger.exception("calling tool %r of server %r failed", route.tool, route.member.name)
                 return _failed(f"The gateway failed to call this tool: {type(error).__name__}.", "tool_server_failed")
-            shaped = shape(result, toolset.observation, spec.max_result_bytes)
-            return _Outcome(shaped.shown, shaped)
         if stop.cause is not None:
             return _Outcome(protocol.error_result("The call was cancelled."), status="cancelled", cause=stop.cause)
         return _failed(
@@ -149,7 +149,7 @@ def _intent(session: Session, route: Route | None, params: Json) -> ToolCallRow:
         server="" if route is None else route.member.name,
         tool="" if route is None else route.tool,
         name=str(params.get("name", "")),
-        arguments=orjson.dumps(params.get("arguments") or {}),
+        arguments=orjson.dumps(params.get("arguments", {})),
         meta=orjson.dumps(meta if isinstance(meta, dict) else {}),
         started=time.time(),
     )

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import orjson
-from aiohttp import ClientResponse, ClientSession, ClientTimeout
+from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout
 from yarl import URL
 
 from drawbar.errors import ToolServerError
@@ -102,7 +103,8 @@ class HttpExchange:
             return message if str(message.get("id")) == str(id) else None
         params = message.get("params")
         if "id" in message:
-            await self.tell(answer_to(message))
+            with suppress(ClientError, RefusedByServer, ToolServerError):  # its answer may come all the same
+                await self.tell(answer_to(message))
         elif (
             message["method"] == "notifications/progress" and self._on_progress is not None and isinstance(params, dict)
         ):

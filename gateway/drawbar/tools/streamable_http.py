@@ -85,8 +85,8 @@ class StreamableHttp:
             if protocol.MODERN in hello.get("supportedVersions", ()):
                 self.instructions = hello.get("instructions")
                 return
-        except RefusedByServer:
-            pass  # not an answer that a modern server gives
+        except (RefusedByServer, ToolServerError):
+            pass  # not an answer that a modern server gives; one that cannot be reached will not answer the next either
         self._version = None
         exchange, hello = await self._exchange("initialize", protocol.initialize_params(CLIENT))
         self._session_id = exchange.session_id
