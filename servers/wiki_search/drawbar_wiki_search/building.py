@@ -19,6 +19,7 @@ from drawbar_wiki_search.pages import Page, Redirect
 
 _WRITER_HEAP: Final = 128_000_000
 _LOST_RACES: Final = 10
+_STOPPED: Final = "its writer stopped (a disk quota, a limit on the size of files, or too little memory?)"
 
 
 def build_index(
@@ -100,7 +101,7 @@ def _raise(error: ValueError, folder: Path) -> NoReturn:
     said = str(error)
     found = re.search(r"code: (\d+)|os error (\d+)", said)
     number = int(found[1] or found[2]) if found else _full(folder)
-    raise OSError(number, os.strerror(number) if number else said) from error
+    raise OSError(number, os.strerror(number) if number else _STOPPED) from error
 
 
 def _full(folder: Path) -> int:

@@ -8,7 +8,7 @@ import sys
 import time
 from contextlib import closing
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, cast
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
@@ -31,7 +31,8 @@ def build(
         Path, typer.Argument(help="Where the index goes; an older index there is replaced at the end.")
     ],
     limit: Annotated[int | None, typer.Option(min=1, help="Stop after this many pages.")] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="Processes that read wiki markup.")] = os.cpu_count() or 1,
+    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Processes that read wiki markup.")] = os.cpu_count()
+    or 1,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
 ) -> None:
     """Build the search index of a wiki.
@@ -42,8 +43,11 @@ def build(
     try:
         found = Source.at(source)
         reading = found.reading()
-        with closing(cast(Any, found.items(reading, jobs=jobs))) as items:
-            build_index(shown(counted(items, reading, limit), reading, quiet=quiet), index_dir, source=str(source))
+        with (
+            closing(found.items(reading, jobs=jobs)) as items,
+            closing(shown(counted(items, reading, limit), reading, quiet=quiet)) as visible,
+        ):
+            build_index(visible, index_dir, source=str(source))
     except KeyboardInterrupt:
         _fail("Interrupted. What stood at the index's place is as it was.", _INTERRUPTED)
     except (ConfigurationError, FileExistsError, NotADirectoryError) as error:

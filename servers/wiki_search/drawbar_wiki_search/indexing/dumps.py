@@ -6,7 +6,7 @@ The format: https://www.mediawiki.org/wiki/Help:Export#Export_format
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -15,14 +15,14 @@ from xml.etree.ElementTree import ParseError
 
 from drawbar.errors import ConfigurationError
 from drawbar_wiki_search.indexing.headings import bounded
-from drawbar_wiki_search.indexing.reading import Reading, is_damage, library, opened
+from drawbar_wiki_search.indexing.reading import CountedFile, Reading, is_damage, library, opened
 from drawbar_wiki_search.indexing.workers import Rough, convert
 from drawbar_wiki_search.pages import Page, Redirect
 
 _REDIRECT: Final = re.compile(r"\s*#\s*redirect(?:ion)?\s*:?\s*\[\[\s*:?([^\[\]|#]+)", re.I)
 
 
-def dump_items(path: Path, reading: Reading, *, jobs: int) -> Iterator[Page | Redirect]:
+def dump_items(path: Path, reading: Reading, *, jobs: int) -> Generator[Page | Redirect]:
     """The articles and redirects of a dump in its order, markup turned into text by `jobs` processes.
 
     Raises:
@@ -49,7 +49,7 @@ def _markup(path: Path, reading: Reading) -> Iterator[Page | Redirect]:
     with opened(path) as (content, raw):
         try:
             for page, namespaces in _pages(content):
-                reading.finished_bytes = start + raw.tell()
+                reading.finished_bytes = start + raw.count
                 last = page.title or last
                 if (item := _item(page, namespaces, reading)) is not None:
                     yield item
@@ -94,17 +94,17 @@ def _item(page: Any, namespaces: tuple[str, ...], reading: Reading) -> Page | Re
     return Redirect(page.title, target[0].upper() + target[1:])
 
 
-def _damaged(path: Path, error: Exception, last: str, raw: IO[bytes]) -> ConfigurationError:
+def _damaged(path: Path, error: Exception, last: str, raw: CountedFile) -> ConfigurationError:
     if isinstance(error, ConfigurationError):
         return error
     where = f"after the page {last!r}" if last else "before its first page"
     if isinstance(error, ParseError):
-        line, column = error.position if hasattr(error, "position") else (0, 0)
-        what = f"its XML breaks off or is malformed at line {line}, column {column} ({error.msg.splitlines()[0][:80]})"
+        reason = error.msg.partition(": b'")[0]  # mwxml appends what it read next
+        what = f"its XML breaks off or is malformed ({reason})"
     elif is_damage(error):
-        what = f"its compressed data is damaged or cut short near byte {raw.tell():,} ({error})"
+        what = f"its compressed data is damaged or cut short near byte {raw.count:,} ({error})"
     elif isinstance(error, OSError):
-        what = f"reading it failed at byte {raw.tell():,} ({error.strerror})"
+        what = f"reading it failed at byte {raw.count:,} ({error.strerror})"
     else:
         what = f"it is not a MediaWiki dump as it should be ({str(error)[:120] or type(error).__name__})"
     return ConfigurationError(f"{path}: {what}, {where}. Fetch the file again and check its digest.")

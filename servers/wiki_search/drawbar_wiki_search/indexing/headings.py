@@ -57,7 +57,7 @@ def headed(text: str, title: str = "") -> str:
         text = _HASH_HEADING.sub(_marked, text)
     else:
         text = "\n\n".join(_evident(re.split(r"\n[ \t]*\n", text)))
-    first, _, rest = text.partition("\n")
+    first, _, rest = (text := text.strip()).partition("\n")
     if (match := _HEADING.match(first)) and match[2].casefold() == title.casefold():
         text = rest.strip()
     return drop_appendices(text)

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from typing import Final, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from drawbar.errors import ConfigurationError
 from drawbar_wiki_search.indexing.reading import Reading
 from drawbar_wiki_search.pages import Page, Redirect
+
+_Item = TypeVar("_Item")
 
 _REFRESH: Final = 0.2
 _LINE_EVERY: Final = 10.0
 """Seconds between updates of the bar, and between lines where there is no terminal."""
 
 
-def counted(items: Iterable[Page | Redirect], reading: Reading, limit: int | None) -> Iterator[Page | Redirect]:
-    """The items, counted into `reading`, up to `limit` pages."""
-    if limit is not None and limit <= 0:
-        return
+def counted(items: Iterable[Page | Redirect], reading: Reading, limit: int | None) -> Generator[Page | Redirect]:
+    """The items, counted into `reading`, up to `limit` pages.
+
+    Raises:
+        ConfigurationError: there is no page among them; an index of nothing would only hide that.
+    """
     for item in items:
         if isinstance(item, Page):
             reading.pages += 1
@@ -29,20 +34,21 @@ def counted(items: Iterable[Page | Redirect], reading: Reading, limit: int | Non
         yield item
         if reading.pages == limit:
             return
+    if not reading.pages:
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in reading.skipped.most_common())
+        raise ConfigurationError(f"The source holds no page ({reasons or 'it is empty'}).")
 
 
-_Item = TypeVar("_Item")
-
-
-def shown(items: Iterable[_Item], reading: Reading, *, quiet: bool) -> Iterator[_Item]:
+def shown(items: Iterable[_Item], reading: Reading, *, quiet: bool) -> Generator[_Item]:
     """The items, with the progress of `reading` shown while they pass."""
     console = Console(stderr=True, highlight=False)
     if quiet:
-        return iter(items)
-    return _bar(items, reading, console) if console.is_terminal else _lines(items, reading, console)
+        yield from items
+    else:
+        yield from (_bar if console.is_terminal else _lines)(items, reading, console)
 
 
-def _bar(items: Iterable[_Item], reading: Reading, console: Console) -> Iterator[_Item]:
+def _bar(items: Iterable[_Item], reading: Reading, console: Console) -> Generator[_Item]:
     columns = (
         *(TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), DownloadColumn()),
         *(TextColumn("{task.fields[speed]}"), TimeRemainingColumn()),
@@ -59,7 +65,7 @@ def _bar(items: Iterable[_Item], reading: Reading, console: Console) -> Iterator
         progress.update(task, description="writing", completed=reading.total_bytes)
 
 
-def _lines(items: Iterable[_Item], reading: Reading, console: Console) -> Iterator[_Item]:
+def _lines(items: Iterable[_Item], reading: Reading, console: Console) -> Generator[_Item]:
     started = time.monotonic()
     due = started + _LINE_EVERY
     for item in items:

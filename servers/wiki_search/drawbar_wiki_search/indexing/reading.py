@@ -16,6 +16,7 @@ from typing import IO, Any, cast
 
 from drawbar.errors import ConfigurationError
 
+_BUFFER = 1 << 18
 DAMAGE = (EOFError, zlib.error, gzip.BadGzipFile)
 """What the decompressors raise for a damaged file, besides a plain OSError without a number."""
 
@@ -36,26 +37,37 @@ class Reading:
     """Pages that were kept with a rough reading of their markup, by reason."""
 
 
+class CountedFile(io.FileIO):
+    """A file that knows how much of it was read, also where it cannot be asked for its position (a pipe)."""
+
+    count = 0
+
+    def readinto(self, buffer: Any) -> int | None:
+        """As any raw file does."""
+        read = super().readinto(buffer)
+        self.count += read or 0
+        return read
+
+
 @contextmanager
-def opened(path: Path) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
-    """The content of a file, decompressed by its suffix, and the file itself (its `tell` says how much was read).
+def opened(path: Path) -> Iterator[tuple[IO[bytes], CountedFile]]:
+    """The content of a file, decompressed by its suffix, and the file itself for its count.
 
     Raises:
         ConfigurationError: the file cannot be opened.
     """
     try:
-        raw = path.open("rb")
+        raw = CountedFile(path)
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror}.") from error
-    with raw:
+    with io.BufferedReader(raw, _BUFFER) as packed:
         match path.suffix.lower():
             case ".bz2":
-                content: Any = bz2.BZ2File(raw)
+                yield cast(IO[bytes], io.BufferedReader(bz2.BZ2File(packed), _BUFFER)), raw
             case ".gz":
-                content = gzip.GzipFile(fileobj=raw)
+                yield cast(IO[bytes], io.BufferedReader(gzip.GzipFile(fileobj=packed), _BUFFER)), raw
             case _:
-                content = raw
-        yield cast(IO[bytes], io.BufferedReader(content, 1 << 20) if content is not raw else raw), raw
+                yield packed, raw
 
 
 def is_damage(error: BaseException) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -47,7 +47,7 @@ class Source:
         """An empty account of reading it."""
         return Reading(total_bytes=sum(file.stat().st_size for file in self.files))
 
-    def items(self, reading: Reading, *, jobs: int) -> Iterator[Page | Redirect]:
+    def items(self, reading: Reading, *, jobs: int) -> Generator[Page | Redirect]:
         """Its pages and redirects, in order; `jobs` processes turn markup into text where there is markup.
 
         Raises:

@@ -5,7 +5,7 @@ This is the shape of `wikimedia/wikipedia` (text) and `willcb/rare-wiki-pages` (
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -25,7 +25,7 @@ _Row: TypeAlias = tuple[str, int, Mapping[str, Any]]
 """Where it stands, bytes of the file read up to it, its values by column."""
 
 
-def table_items(files: Sequence[Path], reading: Reading) -> Iterator[Page]:
+def table_items(files: Sequence[Path], reading: Reading) -> Generator[Page]:
     """The pages of these files, in order.
 
     Raises:
@@ -75,9 +75,15 @@ def _batches(path: Path, needed: Sequence[Sequence[str]]) -> Iterator[tuple[floa
                 yield done / file.metadata.num_rows, batch.to_pylist()
     except arrow.ArrowException as error:
         where = f"after row {done}" if done else "at its beginning"
-        raise ConfigurationError(f"{path} is not a Parquet file or is damaged {where}: {error}.") from error
+        raise ConfigurationError(
+            f"{path} is not a Parquet file or is damaged {where}: {str(error).rstrip('.')}."
+        ) from error
     except OSError as error:  # damaged pages come as this too, without a number
-        what = f"is damaged after row {done}: {error}" if error.errno is None else f"cannot be read: {error.strerror}"
+        what = (
+            f"is damaged after row {done}: {str(error).rstrip('.')}"
+            if error.errno is None
+            else f"cannot be read: {error.strerror}"
+        )
         raise ConfigurationError(f"{path} {what}.") from error
 
 
@@ -96,7 +102,7 @@ def _jsonl(path: Path) -> Iterator[_Row]:
         try:
             for number, line in enumerate(content, 1):
                 if line.strip():
-                    yield f"{path}, line {number}", raw.tell(), _object(line, f"{path}, line {number}")
+                    yield f"{path}, line {number}", raw.count, _object(line, f"{path}, line {number}")
         except OSError as error:
             raise _unreadable(path, number, error) from error
         except Exception as error:
@@ -131,6 +137,8 @@ def _page(row: Mapping[str, Any], where: str) -> Page:
     if values[0] == "":
         raise ConfigurationError(f"{where}: the id is empty.")
     aliases = row.get("aliases") or ()
+    if not isinstance(aliases, str | list | tuple):
+        raise ConfigurationError(f"{where}: aliases is {type(aliases).__name__} where a list of titles belongs.")
     names = (aliases,) if isinstance(aliases, str) else tuple(str(alias) for alias in aliases)
     title = " ".join(values[1].split())
     return Page(str(values[0]), title, bounded(headed(values[2], title)), names)
