@@ -122,7 +122,7 @@ def test_a_reply_is_handed_out_as_such_and_known_from_then_on() -> None:
     leaf, _ = graph.request(CHAT, [_user("a")])
     said = _assistant("b", reasoning_content="because")
     node, rows, body = graph.reply(CHAT, leaf, said)
-    assert rows == [NodeRow(id=node, parent=leaf, depth=1, dialect="chat", body=said, reply=True)]
+    assert rows == [NodeRow(id=node, parent=leaf, depth=1, dialect="chat", body=said, said=body)]
     assert body == digest(said)
     assert graph.request(CHAT, [_user("a"), said]) == (node, [])
     assert graph.request(CHAT, [_user("a"), _assistant("b")]) == (node, [])

@@ -6,14 +6,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from drawbar.errors import StoreError
 from drawbar.ids import digest
+from drawbar.record.graph import SessionGraph
 from drawbar.record.recorder import Recorder
 from drawbar.record.redaction import REDACTED
 from drawbar.record.rows import BlobRow, CallRow, NodeRow, RunRow, ScoreRow, SessionRow, ToolCallRow
 from drawbar.record.store import Store
+from drawbar.wire import CHAT
 
 SECRET = b"sk-secret-0123456789"
 
@@ -56,6 +59,20 @@ async def test_no_byte_of_a_secret_reaches_the_disk(
     assert found.scores[0].explanation == "[hidden]"
 
 
+async def test_a_reply_that_its_node_does_not_hold_is_found_again_after_redaction(
+    sqlite_store: Store, make_session: Callable[..., SessionRow], make_call: Callable[..., CallRow]
+) -> None:
+    async with Recorder(sqlite_store, redact=_hide) as recorder:
+        for n in range(2):
+            thought = f"{SECRET.decode()} {n}"
+            message = {"role": "assistant", "content": "Ada", "reasoning_content": thought}
+            reply, rows, body = SessionGraph().reply(CHAT, None, orjson.dumps(message))
+            call = make_call(str(n), reply=reply, reply_body=body)
+            await recorder.commit(make_session(id=str(n)), call, *rows)
+    found = [sqlite_store.trajectory(str(n)).messages[0].reasoning for n in range(2)]
+    assert found == ["[hidden] 0", "[hidden] 1"]
+
+
 async def test_where_the_hook_fails_nothing_is_kept(
     sqlite_store: Store, make_session: Callable[..., SessionRow]
 ) -> None:
@@ -75,6 +92,6 @@ async def test_where_the_hook_fails_nothing_is_kept(
 @pytest.mark.parametrize("kind", [RunRow, SessionRow, BlobRow, NodeRow, CallRow, ToolCallRow, ScoreRow])
 def test_every_body_that_is_recorded_goes_through_the_hook(kind: type[Any]) -> None:
     digests = {"id", "parent", "digest", "key_digest", "request", "reply", "reply_body", "tools"}
-    digests |= {"request_envelope", "response_envelope"}
+    digests |= {"request_envelope", "response_envelope", "said"}
     bodies = {name for name, hint in kind.__annotations__.items() if "bytes" in str(hint)} - digests
     assert bodies <= set(REDACTED[kind])

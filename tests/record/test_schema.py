@@ -19,7 +19,7 @@ from drawbar.record.store import Store
 
 @pytest.mark.parametrize("kind", schema.TABLES)
 def test_columns_stand_in_the_order_of_the_rows_fields(kind: Any) -> None:
-    fields = [name for name in kind.__struct_fields__ if (kind, name) != (NodeRow, "reply")]
+    fields = [name for name in kind.__struct_fields__ if (kind, name) != (NodeRow, "said")]
     assert schema.TABLES[kind].columns.keys() == fields
 
 

@@ -155,15 +155,20 @@ def test_sixty_messages_come_back_in_order(store: Store, recording: Recording) -
     assert len(list(found.branches)) == 1
 
 
-def test_two_sessions_that_reason_differently_before_the_same_words_keep_both_thoughts(
-    store: Store, make_call: MakeCall, make_tool_call: MakeToolCall
+@pytest.mark.parametrize("together", [True, False], ids=["in one transaction", "one after the other"])
+def test_sessions_that_reason_differently_before_the_same_words_keep_their_own_thoughts(
+    store: Store, make_call: MakeCall, make_tool_call: MakeToolCall, together: bool
 ) -> None:
-    thoughts = ["first this", "rather that", "first this"]
+    thoughts = ["first this", "rather that", "first this", "or so"]
     recordings = [Recording(make_call, make_tool_call) for _ in thoughts]
     for recording, thought in zip(recordings, thoughts, strict=True):
         recording.call([QUESTION], _says("Ada", reasoning_content=thought))
-    store.write([row for recording in recordings[:2] for row in recording.rows])
-    found = [recording.read(store) for recording in recordings]
+    if together:
+        store.write([row for recording in recordings for row in recording.rows])
+    else:
+        for recording in recordings:
+            store.write(recording.rows)
+    found = [store.trajectory(recording.id) for recording in recordings]
     replies = [trajectory.calls[0] for trajectory in found]
     assert len({reply.reply for reply in replies}) == 1
     assert [reply.message.reasoning for reply in replies if reply.message] == thoughts

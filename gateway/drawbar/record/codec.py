@@ -10,7 +10,7 @@ from typing import Final
 
 import zstandard
 
-THRESHOLD: Final = 256
+THRESHOLD: Final = 512
 """Bytes below which compressing costs more than it saves."""
 
 _MAGIC: Final = b"\x28\xb5\x2f\xfd"
@@ -19,8 +19,8 @@ _MAGIC: Final = b"\x28\xb5\x2f\xfd"
 class Packer:
     """Compresses at zstd level 1. Not to be shared between threads."""
 
-    def __init__(self, threshold: int = THRESHOLD) -> None:
-        self._threshold = threshold
+    def __init__(self, threshold: int | None = None) -> None:
+        self._threshold = THRESHOLD if threshold is None else threshold
         self._compress = zstandard.ZstdCompressor(level=1).compress
 
     def __call__(self, body: bytes) -> bytes:
@@ -32,6 +32,12 @@ class Packer:
         return packed if foreign or len(packed) < len(body) else body
 
 
-def unpack(body: bytes) -> bytes:
-    """What `Packer` was given. Raises `zstandard.ZstdError` when the stored bytes are damaged."""
-    return zstandard.ZstdDecompressor().decompress(body) if body.startswith(_MAGIC) else body
+class Unpacker:
+    """Gives back what `Packer` was given. Not to be shared between threads."""
+
+    def __init__(self) -> None:
+        self._decompress = zstandard.ZstdDecompressor().decompress
+
+    def __call__(self, body: bytes) -> bytes:
+        """Raises `zstandard.ZstdError` when the stored bytes are damaged."""
+        return self._decompress(body) if body.startswith(_MAGIC) else body

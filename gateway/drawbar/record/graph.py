@@ -89,8 +89,8 @@ class SessionGraph:
         self._seen[(parent, len(message), hash(message))] = id
         self._handed_out.add(id)
         self._depths[id] = depth = self._depth(parent) + 1
-        row = NodeRow(id=id, parent=parent, depth=depth, dialect=dialect.name, body=message, reply=True)
-        return id, [row], digest(message)
+        said = digest(message)
+        return id, [NodeRow(id=id, parent=parent, depth=depth, dialect=dialect.name, body=message, said=said)], said
 
     def blob(self, body: bytes) -> tuple[bytes, list[BlobRow]]:
         """The body's digest, and the row to store unless this graph handed it out before."""

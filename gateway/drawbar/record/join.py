@@ -97,19 +97,21 @@ def join(asked: Sequence[Asked], called: Sequence[Called]) -> dict[str, Asked]:
     """What the model asked for with each call, by the call's id, as far as it can be told. Nothing is joined twice."""
     left = list(asked)
     joined: dict[str, Asked] = {}
-    for matches in (_by_id, _by_content):
-        for call in called:
-            if call.id in joined:
-                continue
-            match = next((item for item in left if matches(item.use, call)), None)
+    for matches, calls in ((_by_id, [call for call in called if _ids(call)]), (_by_content, called)):
+        for call in calls:
+            match = next((item for item in left if matches(item.use, call)), None) if call.id not in joined else None
             if match is not None:
                 left.remove(match)
                 joined[call.id] = match
     return joined
 
 
+def _ids(call: Called) -> list[Any]:
+    return [call.meta[key] for key in ID_KEYS if key in call.meta]
+
+
 def _by_id(use: ToolUse, call: Called) -> bool:
-    return any(call.meta.get(key) == use.id for key in ID_KEYS)
+    return use.id in _ids(call)
 
 
 def _by_content(use: ToolUse, call: Called) -> bool:

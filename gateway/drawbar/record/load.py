@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Select, select, union
+from sqlalchemy import (
+    Boolean,
+    ColumnElement,
+    CompoundSelect,
+    Connection,
+    Select,
+    bindparam,
+    select,
+    union,
+)
+from sqlalchemy.engine.interfaces import DBAPICursor, Dialect
 
 from drawbar.record import schema
-from drawbar.record.codec import unpack
+from drawbar.record.codec import Unpacker
 from drawbar.record.rows import BlobRow, CallRow, NodeRow, RunRow, ScoreRow, SessionRow, ToolCallRow
 
 R = TypeVar("R", RunRow, SessionRow, BlobRow, NodeRow, CallRow, ToolCallRow, ScoreRow)
@@ -32,14 +42,22 @@ class Material:
 
 def structs(connection: Connection, kind: type[R], query: Select[Any]) -> Iterator[R]:
     """The rows that a query over a kind's whole table finds."""
+    return _structs(kind, connection.execute(query))
+
+
+def _structs(kind: type[R], found: Iterable[Sequence[Any]]) -> Iterator[R]:
     table = schema.TABLES[kind]
     names = table.columns.keys()
     packed = schema.PACKED.get(table, ())
-    for values in connection.execute(query):
+    flags = [column.name for column in table.columns if isinstance(column.type, Boolean)]
+    unpack = Unpacker()
+    for values in found:
         fields = dict(zip(names, values, strict=True))
         for name in packed:
             if fields[name] is not None:
                 fields[name] = unpack(fields[name])
+        for name in flags:
+            fields[name] = bool(fields[name])  # SQLite's are numbers
         yield kind(**fields)
 
 
@@ -65,52 +83,68 @@ def newest_ids(connection: Connection) -> list[str]:
     return [id for query in queries for id in connection.execute(query).scalars()]
 
 
-def material(connection: Connection, session: SessionRow) -> Material:
-    """Read one session."""
-    calls, tool_calls, scores = schema.call, schema.tool_call, schema.score
-    return Material(
-        session=session,
-        calls=list(
-            structs(
-                connection,
-                CallRow,
-                select(calls).where(calls.c.session == session.id).order_by(calls.c.seq, calls.c.id),
+class SessionReader:
+    """Reads all of one session. As in writing, SQLAlchemy Core makes the SQL once and the driver runs it."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        queries: dict[type[Any], Select[Any]] = {kind: _of_session(kind) for kind in _ORDER}
+        queries |= {NodeRow: _reachable(), BlobRow: _named()}
+        self._queries = {kind: str(query.compile(dialect=dialect)) for kind, query in queries.items()}
+
+    def read(self, connection: Connection, session: SessionRow) -> Material:
+        """Everything that the store holds of the session."""
+        cursor = connection.connection.cursor()
+        try:
+            return Material(
+                session=session,
+                calls=self._rows(cursor, CallRow, session.id),
+                tool_calls=self._rows(cursor, ToolCallRow, session.id),
+                nodes={node.id: node for node in self._rows(cursor, NodeRow, session.id)},
+                blobs={blob.digest: blob.body for blob in self._rows(cursor, BlobRow, session.id)},
+                scores=self._rows(cursor, ScoreRow, session.id),
             )
-        ),
-        tool_calls=list(
-            structs(
-                connection,
-                ToolCallRow,
-                select(tool_calls)
-                .where(tool_calls.c.session == session.id)
-                .order_by(tool_calls.c.seq, tool_calls.c.id),
-            )
-        ),
-        nodes={node.id: node for node in structs(connection, NodeRow, _reachable(session.id))},
-        blobs={blob.digest: blob.body for blob in structs(connection, BlobRow, _named(session.id))},
-        scores=list(
-            structs(
-                connection,
-                ScoreRow,
-                select(scores).where(scores.c.session == session.id).order_by(scores.c.created, scores.c.id),
-            )
-        ),
-    )
+        finally:
+            cursor.close()
+
+    def _rows(self, cursor: DBAPICursor, kind: type[R], session: str) -> list[R]:
+        cursor.execute(self._queries[kind], (session,) * _PLACES.get(kind, 1))
+        return list(_structs(kind, cursor.fetchall()))
 
 
-def _reachable(session: str) -> Select[Any]:
+_ORDER: Final[dict[type[Any], tuple[str, str]]] = {
+    CallRow: ("seq", "id"),
+    ToolCallRow: ("seq", "id"),
+    ScoreRow: ("created", "id"),
+}
+"""The kinds that name their session, and what they are ordered by."""
+
+_LEAVES: Final = ("request", "reply")
+_BODIES: Final = ("reply_body", "tools", "request_envelope", "response_envelope")
+"""The columns of a call that name nodes and blobs."""
+
+_PLACES: Final[dict[type[Any], int]] = {NodeRow: len(_LEAVES), BlobRow: len(_BODIES)}
+"""How often the session stands in a query, if not once."""
+
+
+def _of_session(kind: type[Any]) -> Select[Any]:
+    table = schema.TABLES[kind]
+    return select(table).where(table.c.session == bindparam("session")).order_by(*(table.c[n] for n in _ORDER[kind]))
+
+
+def _named_by_calls(columns: Sequence[str]) -> CompoundSelect[Any]:
+    call = schema.call
+    return union(*(select(call.c[name]).where(call.c.session == bindparam("session")) for name in columns))
+
+
+def _reachable() -> Select[Any]:
     """The nodes on the way from a root to a request's last message or a reply."""
-    node, call = schema.node, schema.call
-    leaves = union(*(select(column).where(call.c.session == session) for column in (call.c.request, call.c.reply)))
-    walk = select(node.c.id, node.c.parent).where(node.c.id.in_(leaves)).cte("walk", recursive=True)
+    node = schema.node
+    leaves = select(node.c.id, node.c.parent).where(node.c.id.in_(_named_by_calls(_LEAVES)))
+    walk = leaves.cte("walk", recursive=True)
     walk = walk.union(select(node.c.id, node.c.parent).join(walk, node.c.id == walk.c.parent))
     return select(node).join(walk, node.c.id == walk.c.id)
 
 
-def _named(session: str) -> Select[Any]:
-    """The blobs that a session's calls name."""
-    blob, call = schema.blob, schema.call
-    columns = (call.c.reply_body, call.c.tools, call.c.request_envelope, call.c.response_envelope)
-    return select(blob).where(
-        blob.c.digest.in_(union(*(select(column).where(call.c.session == session) for column in columns)))
-    )
+def _named() -> Select[Any]:
+    """The blobs that the calls name."""
+    return select(schema.blob).where(schema.blob.c.digest.in_(_named_by_calls(_BODIES)))

@@ -78,9 +78,10 @@ class NodeRow(msgspec.Struct, frozen=True, kw_only=True):
     """0 for a root."""
     dialect: str
     body: bytes
-    reply: bool = False
-    """Not stored. The body is a model's own words: where the store holds this node with another body (reasoning is
-    outside the canonical content), they are kept as a blob, named by the body's digest, for `CallRow.reply_body`."""
+    said: bytes | None = None
+    """Not stored. Set where the body is a model's own words: their digest, which is `CallRow.reply_body`. If the
+    store holds this node with another body (reasoning is outside the canonical content), they are kept as a blob of
+    this name."""
 
 
 class CallRow(msgspec.Struct, frozen=True, kw_only=True):

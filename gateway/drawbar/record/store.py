@@ -33,6 +33,7 @@ class Store:
         self._url = url
         self._engine = engine
         self._writer = Writer(engine, url)
+        self._reader = load.SessionReader(engine.dialect)
         self._dialects = dialects
 
     @classmethod
@@ -172,7 +173,7 @@ class Store:
             session = load.first(connection, SessionRow, schema.session.c.id == session_id)
             if session is None:
                 raise UnknownName("session", session_id, load.newest_ids(connection))
-            material = load.material(connection, session)
+            material = self._reader.read(connection, session)
         return view.trajectory(material, self._known_dialects())
 
     def trajectories(self, *, run: str) -> Iterator[Trajectory]:

@@ -14,7 +14,6 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine.interfaces import Dialect
 from sqlalchemy.sql.dml import Insert
 
-from drawbar.ids import digest
 from drawbar.record import schema
 from drawbar.record.codec import Packer
 from drawbar.record.rows import BlobRow, CallRow, NodeRow, Row, ScoreRow, ToolCallRow
@@ -24,6 +23,9 @@ _WRITTEN_ONCE: Final = (BlobRow, NodeRow, ScoreRow)
 
 class Cursor(Protocol):
     """What is used of a DBAPI cursor."""
+
+    @property
+    def rowcount(self) -> int: ...
 
     def executemany(self, statement: str, parameters: Sequence[tuple[Any, ...]], /) -> Any: ...
 
@@ -48,14 +50,19 @@ class Statements:
         """
         groups = _grouped(rows)
         for kind, statement in self._writes.items():
-            if group := groups.get(kind):
-                cursor.executemany(statement, [self._parameters(group[key]) for key in sorted(group)])
-        replies = [row for row in rows if type(row) is NodeRow and row.reply]
-        if replies:
-            said = {(digest(row.body), row.id): self._pack(row.body) for row in replies}
-            cursor.executemany(
-                self._keep_reply, [(name, body, node, body) for (name, node), body in sorted(said.items())]
-            )
+            group = groups.get(kind)
+            if not group:
+                continue
+            cursor.executemany(statement, [self._parameters(group[key]) for key in sorted(group)])
+            if kind is NodeRow and not cursor.rowcount == len(group) == sum(type(row) is NodeRow for row in rows):
+                # Some nodes were there before, or come twice: they may hold other bodies than these rows' replies.
+                self._keep_replies(cursor, rows)
+
+    def _keep_replies(self, cursor: Cursor, rows: Sequence[Row]) -> None:
+        said = {(row.said, row.id): self._pack(row.body) for row in rows if type(row) is NodeRow and row.said}
+        if said:
+            parameters = [(name, body, node, body) for (name, node), body in sorted(said.items())]
+            cursor.executemany(self._keep_reply, parameters)
 
     def _parameters(self, row: Row) -> tuple[Any, ...]:
         if type(row) is NodeRow:
