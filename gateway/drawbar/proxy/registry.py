@@ -6,14 +6,16 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
+import anyio
 import anyio.to_thread
 import msgspec
 import orjson
 
-from drawbar.errors import UnknownName
+from drawbar.errors import StoreError, UnknownName
 from drawbar.ids import digest, new_id, new_key
 from drawbar.record.graph import SessionGraph
 from drawbar.record.rows import SessionRow
@@ -57,8 +59,13 @@ class Sessions:
     async def open(self, spec: SessionSpec) -> Session:
         """A new session, durable. Raises `UnknownName`, `StoreError`."""
         session = self._new(spec)
-        await self._recorder.commit(session.row)
         self._remember(session)
+        try:
+            await self._recorder.commit(session.row)
+        except BaseException:  # cancelled, say: its row may be on its way all the same, and nobody else would end it
+            with anyio.CancelScope(shield=True), suppress(StoreError):
+                await self.end(session.id, stop="cancelled", error=None, metadata={})
+            raise
         return session
 
     def live(self, environment: str | None = None) -> Session:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+import anyio
 import anyio.to_thread
 
 from drawbar.record.rows import RunRow, ScoreRow
@@ -15,6 +16,10 @@ from drawbar.trajectory import Trajectory
 
 if TYPE_CHECKING:
     from drawbar.gateway import Gateway
+
+
+READERS = 2
+"""Threads that read trajectories. They share the interpreter with the gateway: more of them only slow it down."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +63,7 @@ class LocalAccess:
     def __init__(self, gateway: Gateway, url: str) -> None:
         self._gateway = gateway
         self._url = url
+        self._readers = anyio.CapacityLimiter(READERS)
 
     async def open(self, spec: SessionSpec, /) -> OpenSession:
         session = await self._gateway.open(spec)
@@ -67,7 +73,7 @@ class LocalAccess:
         await self._gateway.end(session, stop=stop, error=error, metadata=metadata)
 
     async def trajectory(self, session: str, /) -> Trajectory:
-        return await anyio.to_thread.run_sync(self._gateway.store.trajectory, session)
+        return await anyio.to_thread.run_sync(self._gateway.store.trajectory, session, limiter=self._readers)
 
     async def record(self, *rows: RunRow | ScoreRow) -> None:
         await self._gateway.record(*rows)

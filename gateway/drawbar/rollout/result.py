@@ -128,4 +128,4 @@ def last_attempts(trajectories: Iterable[Trajectory]) -> list[RolloutResult]:
         known = found.get(result.key)
         if known is None or result.attempt >= known.attempt:
             found[result.key] = result
-    return list(found.values())
+    return sorted(found.values(), key=lambda result: result.session)  # as they began
