@@ -88,6 +88,11 @@ class ModelSide:
     async def _admit(self, call: Call, body: bytes, outlet: Outlet, relay: Relay) -> Sequence[Target] | None:
         """Record the intent; where to send it. None when the request was refused, and answered so."""
         session = call.session
+        encoding = outlet.client.headers.get(b"content-encoding", b"identity")
+        if encoding != b"identity":
+            said = f"The content-encoding {encoding.decode('latin-1')!r} is not read here; send the body plain."
+            await self._refuse(call, [], outlet, 415, said, "bad_request", body)
+            return None
         try:
             rows = call.begin(body)
         except BadBody as error:
