@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import anyio
 import psutil  # type: ignore[import-untyped]
 import pytest
 
@@ -108,6 +109,18 @@ async def test_a_server_that_never_answers_is_given_up(plain: Plain, monkeypatch
     with pytest.raises(ToolServerError, match="did not answer within"):
         await Stdio("tide", plain("--mute"), warden).open()
     await warden.close()
+
+
+async def test_an_opening_that_is_cancelled_leaves_no_process(desk: Desk, plain: Plain, until: Until) -> None:
+    before = set(children())
+    server = plain("--mute", "--stays", scope="session")
+    session = await desk.session(Environment(name="e", servers={"tide": server}))
+    async with anyio.create_task_group() as group:
+        group.start_soon(desk.side.open, session)
+        await until(lambda: len(set(children()) - before) == 2)  # the warden and the server
+        (child,) = [n for n in set(children()) - before if "plain_server" in " ".join(psutil.Process(n).cmdline())]
+        group.cancel_scope.cancel()
+    assert gone(child)
 
 
 async def test_a_child_inherits_only_what_is_named(desk: Desk, plain: Plain, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -148,3 +150,8 @@ async def test_an_object_that_is_no_server_is_named(desk: Desk) -> None:
     session = await desk.session(Environment(name="e", servers={"x": PythonServer(server=lambda: 3)}))  # type: ignore[arg-type, return-value]
     with pytest.raises(ConfigurationError, match="Tool server 'x' is a int"):
         await desk.side.open(session)
+
+
+def test_the_tool_side_is_imported_without_the_sdk() -> None:
+    program = "import sys, drawbar.tools.endpoint, drawbar.tools.stdio; sys.exit('mcp' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 
+import anyio
+
 from drawbar.errors import ToolServerError
 from drawbar.server import CommandServer
 from drawbar.tools import protocol
@@ -104,14 +106,14 @@ class Stdio:
         try:
             async with asyncio.timeout(START_TIMEOUT):
                 await self._shake_hands(child)
-        except TimeoutError as error:
-            await child.stop()
-            raise ToolServerError(
-                f"Tool server {self._name!r} did not answer within {START_TIMEOUT:.0f} s of its start. "
-                f"It {child.epitaph()}"
-            ) from error
-        except BaseException:
-            await child.stop()
+        except BaseException as error:
+            with anyio.CancelScope(shield=True):
+                await child.stop()
+            if isinstance(error, TimeoutError):
+                raise ToolServerError(
+                    f"Tool server {self._name!r} did not answer within {START_TIMEOUT:.0f} s of its start. "
+                    f"It {child.epitaph()}"
+                ) from error
             raise
         return child
 
