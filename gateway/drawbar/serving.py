@@ -44,8 +44,8 @@ async def serving(app: ASGIApp, *, host: str = "127.0.0.1", port: int = 0, grace
     listener = _bound(host, port)
     config = uvicorn.Config(
         app, http="httptools", ws="none", lifespan="off", loop="none", log_config=None, access_log=False,
-        server_header=False, date_header=False, timeout_keep_alive=75, timeout_graceful_shutdown=max(1, round(grace)),
-        backlog=2048,
+        server_header=False, date_header=False, proxy_headers=False, timeout_keep_alive=75,
+        timeout_graceful_shutdown=max(1, round(grace)), backlog=2048,
     )  # fmt: skip
     server = _Server(config)
     task = asyncio.create_task(server.serve(sockets=[listener]))

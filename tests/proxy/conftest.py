@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
@@ -131,6 +131,8 @@ class House:
     url: str
     http: aiohttp.ClientSession
     folder: Path
+    stop: Callable[[], Awaitable[None]]
+    """Stop listening; the gateway itself goes on."""
 
     async def session(self, **spec: Any) -> Session:
         return await self.gateway.open(SessionSpec(**spec))
@@ -185,11 +187,12 @@ def serve(provider: Provider, tmp_path: Path) -> MakeHouse:
         try:
             models = models or Models(base_url=provider.url + "/v1", api_key=PROVIDER_KEY, retries=NO_WAITING)
             async with (
-                Gateway(opened, models, environments=environments or {}, settings=settings) as gateway,
-                serving(gateway, grace=0.5) as url,
                 aiohttp.ClientSession() as http,
+                Gateway(opened, models, environments=environments or {}, settings=settings) as gateway,
+                AsyncExitStack() as listening,
             ):
-                yield House(gateway, url, http, tmp_path)
+                url = await listening.enter_async_context(serving(gateway, grace=0.5))
+                yield House(gateway, url, http, tmp_path, listening.aclose)
         finally:
             opened.close()
 

@@ -84,7 +84,7 @@ async def test_a_model_that_is_not_there_is_told_with_the_nearest(serve: MakeHou
     async with serve(models=Models(in_process={"oracle": oracle})) as house:
         session = await house.session()
         async with house.openai(session) as client:
-            with pytest.raises(openai.NotFoundError, match="No model named 'oracel'. Did you mean 'oracle'") as caught:
+            with pytest.raises(openai.NotFoundError, match=r"No model named 'oracel'. Did you mean 'oracle'") as caught:
                 await client.chat.completions.create(model="oracel", messages=HI)
         assert caught.value.code == "model_not_found"
         (call,) = (await house.trajectory(session)).calls

@@ -114,7 +114,7 @@ async def test_an_upstream_that_is_not_there_is_told_without_a_traceback(serve: 
         session = await house.session()
         async with house.openai(session) as client:
             with pytest.raises(
-                openai.InternalServerError, match="custom at http://127.0.0.1:9/v1 could not be reached"
+                openai.InternalServerError, match=r"custom at http://127.0.0.1:9/v1 could not be reached"
             ):
                 await client.chat.completions.create(model="m", messages=HI)
         (call,) = (await house.trajectory(session)).calls
@@ -218,7 +218,7 @@ def error(status: int, *headers: tuple[bytes, bytes], body: bytes = b"") -> Upst
         (error(401), 1, 0, Decision("give up")),
         (error(400), 1, 1, Decision("give up")),
         (error(400, body=b"maximum context length"), 1, 1, Decision("give up")),
-        (error(302), 1, 0, Decision("retry", 1.0)),
+        (error(302), 1, 0, Decision("give up")),
     ],
 )
 def test_what_follows_from_a_failure(failure: UpstreamError, attempt: int, fallbacks: int, decision: Decision) -> None:

@@ -76,6 +76,7 @@ def refusal(status: int, headers: Headers, body: bytes, said: str) -> UpstreamEr
         cause = "upstream_unavailable"
     else:
         cause = "upstream_rejected"
+        retry = False if status < 400 else None
     return UpstreamError(
         cause,
         said or f"the provider answered {status}",

@@ -79,10 +79,7 @@ class Relay:
         except UpstreamError as error:
             await self._failed(error)
         except asyncio.CancelledError:
-            # The server shuts down. Nobody can wait any longer, but the row can still be handed in.
-            if not self._settled:
-                await self._side.post(self._bad_end("failed", "cancelled", "the gateway was stopped", None))
-            raise
+            await self._cut_off()
         finally:
             if heartbeat is not None:
                 heartbeat.stop()
@@ -203,6 +200,15 @@ class Relay:
             self._call.session.stop = cause
         await self._side.commit(self._bad_end(kind, cause, error, None if kind == "abandoned" else 409))
         await self._say(409, f"This session has stopped ({cause}): {error}.", cause, NO_RETRY)
+
+    async def _cut_off(self) -> None:
+        """The server shuts down and waits for nobody. The request's task ends here: the cancellation has done its work."""
+        if self._settled:
+            return
+        self._settled = True
+        self._note(self._asked.target)
+        await self._side.post(self._bad_end("failed", "cancelled", "the gateway was stopped", 503))
+        await self._say(503, "The gateway was stopped.", "cancelled")
 
     async def _failed(self, error: UpstreamError) -> None:
         """The upstream gave no usable answer: pass on what it said."""
