@@ -16,7 +16,7 @@ from pathlib import Path
 
 import peers
 from load import Job, measure
-from processes import Child, running
+from processes import Child, memory_mb, running
 from report import interleaved, note, parser, show
 
 CHUNKS = 200
@@ -119,13 +119,46 @@ def _added(rows: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float
     return {name: {**row, "p50_added_ms": row["p50_ms"] - direct} for name, row in rows.items()}
 
 
+def memory(arguments: Namespace, folder: Path) -> dict[str, dict[str, float | str | None]]:
+    """Resident megabytes after so many requests, 32 at a time; drawbar's in sessions of 20 turns that are ended."""
+    marks = [100, 1000] if arguments.quick else [1000, 10_000]
+    rows: dict[str, dict[str, float | str | None]] = {}
+    with running("scripted_model.py") as model, ExitStack() as stack:
+        url = model.ready["url"]
+        children = {
+            "aiohttp relay": stack.enter_context(running("relay.py", "aiohttp", url)),
+            "drawbar, durable": stack.enter_context(_gateway(url, folder / "memory.db", sessions=0)),
+        }
+        for name, child in children.items():
+            row: dict[str, float | str | None] = {"at the start": memory_mb(child.pid)}
+            done = 0
+            for mark in marks:
+                job = Job(
+                    urls=[child.ready["url"] + PATH],
+                    shape="small",
+                    concurrency=SESSIONS,
+                    requests=mark - done,
+                    warmup=0,
+                    turns=20 if "keys" in child.ready else None,
+                )
+                measure(job)
+                done = mark
+                row[f"after {mark:,}"] = memory_mb(child.pid)
+            rows[name] = row
+    return rows
+
+
 def main() -> None:
     made = parser(__doc__, rounds=5)
     made.add_argument("--only", default="", help="only the scenarios whose name has this in it")
     peers.add_argument(made)
     arguments = made.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        show(arguments, latency_and_cpu(arguments, Path(folder)))
+        tables: dict[str, Mapping[str, Mapping[str, float | str | None]]] = {**latency_and_cpu(arguments, Path(folder))}
+        if not arguments.only or arguments.only in "memory":
+            note("memory")
+            tables["memory in MB after requests"] = memory(arguments, Path(folder))
+        show(arguments, tables)
 
 
 if __name__ == "__main__":

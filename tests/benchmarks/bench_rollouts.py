@@ -1,8 +1,8 @@
 """How many rollouts one process does, recorded and scored, beside a bare loop that records nothing and beside peers.
 
-The job: five model calls and four tool calls (`--peers` adds a shorter one of three and two, which the peers do too). The
-model is a process of its own and answers at once. The rest, harness, gateway, tools, recorder and scores, is the process
-whose CPU and peak memory are given.
+The job: five model calls and four tool calls (`--peers` adds a shorter one of three and two, which the peers do too).
+The model is a process of its own and answers at once. The rest, harness, gateway, tools, recorder and scores, is the
+process whose CPU and peak memory are given.
 """
 
 from __future__ import annotations

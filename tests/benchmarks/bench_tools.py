@@ -1,6 +1,6 @@
 """What a tool call costs through the session's MCP endpoint, recorded, beside the MCP SDK's own stateless server.
 
-The tool is an async Python function in the server's process. CPU is that of this process; the load generator has its own.
+The tool is an async Python function in the server's process. CPU is that of this process alone.
 """
 
 from __future__ import annotations
@@ -33,11 +33,15 @@ def targets(folder: Path) -> Iterator[dict[str, Job]]:
     with ExitStack() as stack:
         # No model is asked, so it does not matter that nothing listens there.
         gateway = stack.enter_context(
-            running("gateway_process.py", "http://127.0.0.1:1", str(folder / "a.db"), "--tools", f"--sessions={SESSIONS}")
+            running(
+                "gateway_process.py", "http://127.0.0.1:1", str(folder / "a.db"), "--tools", f"--sessions={SESSIONS}"
+            )
         )
         sdk = stack.enter_context(running("mcp_process.py"))
         yield {
-            "drawbar, recorded": _job([f"{gateway.ready['url']}/s/{key}/mcp" for key in gateway.ready["keys"]], gateway.pid),
+            "drawbar, recorded": _job(
+                [f"{gateway.ready['url']}/s/{key}/mcp" for key in gateway.ready["keys"]], gateway.pid
+            ),
             "MCP SDK's server": _job([f"{sdk.ready['url']}/mcp"], sdk.pid),
         }
 

@@ -42,16 +42,20 @@ class Answers:
         calling = [_calling(tool, turn) for turn in range(tool_calls)]
         self._whole = [*(_whole(_CALL % call, b"tool_calls") for call in calling), _whole(REPLY, b"stop")]
         streams = [_stream([_CALL_DELTA % call], b"tool_calls") for call in calling]
+        self._count = 0
         self._streamed = [b"".join(events) for events in [*streams, self.events]]
 
     def to(self, body: bytes, *, stream: bool) -> bytes:
         turn = min(self.tool_calls, body.count(b'"tool_call_id"')) if self.tool_calls else 0
-        return (self._streamed if stream else self._whole)[turn]
+        if stream:
+            return self._streamed[turn]
+        self._count += 1
+        return self._whole[turn].replace(b"-00000000", b"-%08d" % self._count, 1)
 
 
 def _whole(message: bytes, finish: bytes) -> bytes:
     body = (
-        b'{"id":"chatcmpl-scripted","object":"chat.completion","created":1700000000,"model":"scripted","choices":'
+        b'{"id":"chatcmpl-00000000","object":"chat.completion","created":1700000000,"model":"scripted","choices":'
         b'[{"index":0,"message":%s,"finish_reason":"%s"}],%s}' % (message, finish, _USAGE)
     )
     return _JSON_HEAD % len(body) + body
