@@ -69,8 +69,6 @@ def _pages(content: IO[bytes]) -> Iterator[tuple[Any, tuple[str, ...]]]:
     named = tuple(f"{space.name.lower()}:" for space in dump.site_info.namespaces or () if space.id and space.name)
     for page in dump.pages:
         yield page, named
-        for _ in page:  # what the reader left of it, so that the next one starts where it should
-            pass
         root.element.clear()  # the parser keeps every page's empty shell otherwise: gigabytes in a large dump
 
 
