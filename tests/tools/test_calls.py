@@ -133,7 +133,7 @@ async def test_what_an_agent_says_in_our_name_does_not_reach_the_server(desk: De
         return str(sorted((ctx.request_context.meta or {}).items()))
 
     session = await desk.session(Environment(name="e", tools=[meta]))
-    given = {"dev.drawbar/session": "another", "progressToken": 3, "traceparent": "00-1"}
+    given = {"dev.drawbar/session": "another", "dev.drawbar/reward": 1, "progressToken": 3, "traceparent": "00-1"}
     reply = await desk.ask(session, "tools/call", {"name": "meta", "arguments": {}, "_meta": given})
     assert reply.text == str([("dev.drawbar/session", session.id), ("traceparent", "00-1")])
 

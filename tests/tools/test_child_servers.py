@@ -135,8 +135,11 @@ async def test_a_child_inherits_only_what_is_named(desk: Desk, plain: Plain, mon
     assert "MY_SECRET" not in inherited
 
 
-async def test_closing_a_session_leaves_none_of_its_processes(desk: Desk, plain: Plain, until: Until) -> None:
-    session = await desk.session(Environment(name="e", servers={"tide": plain("--stays", scope="session")}))
+@pytest.mark.parametrize("flags", [[], ["--stays"]])
+async def test_closing_a_session_leaves_none_of_its_processes(
+    desk: Desk, plain: Plain, until: Until, flags: list[str]
+) -> None:
+    session = await desk.session(Environment(name="e", servers={"tide": plain(*flags, scope="session")}))
     lasting = int((await desk.call(session, "child")).text)
     assert not gone(lasting)
     await desk.side.close(session)

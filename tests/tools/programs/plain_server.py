@@ -72,8 +72,9 @@ def run(tool: str, params: dict[str, Any]) -> dict[str, Any]:
     if tool == "environment":
         return text(json.dumps(dict(os.environ)))
     if tool == "child":
+        none = subprocess.DEVNULL
         lasting = [sys.executable, "-c", "import signal,time; signal.signal(15, signal.SIG_IGN); time.sleep(600)"]
-        return text(str(subprocess.Popen(lasting, stdin=subprocess.DEVNULL).pid))
+        return text(str(subprocess.Popen(lasting, stdin=none, stdout=none, stderr=none).pid))
     return text(json.dumps(cancelled))
 
 
