@@ -149,7 +149,7 @@ class CommandHarness:
         status: int | None = None
         with anyio.move_on_after(seconds):
             status = await program.wait()
-        output = {"stdout": program.stdout.text, "stderr": program.stderr.text}
+        output = {"stdout": program.stdout, "stderr": program.stderr}
         if status is None:
             return Outcome("limit_time", f"{self._command[0]} was stopped after {seconds:g} s.", output)
         if status == 0:

@@ -8,6 +8,7 @@ import signal
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import cast
 
 import anyio
 
@@ -16,6 +17,8 @@ from drawbar.tools.warden import Warden, kill_group
 KEPT_HEAD, KEPT_TAIL = 16_384, 49_152
 GRACE_SECONDS = 2.0
 """Between asking a group to end and killing it."""
+LAST_WORDS_SECONDS = 0.2
+"""After a program's end, for what it wrote to be read; longer only when another process holds its output open."""
 
 
 class Kept:
@@ -41,37 +44,62 @@ class Kept:
         return bytes(self._head + gap + self._tail).decode(errors="replace")
 
 
-class Child:
-    """A running program."""
+class Child(asyncio.SubprocessProtocol):
+    """A running program.
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self._process = process
-        self.stdout, self.stderr = Kept(), Kept()
+    Its end is its own: a grandchild that outlives it and holds its output open, which `asyncio.subprocess` waits for,
+    does not keep us waiting.
+    """
+
+    def __init__(self) -> None:
+        self._output = {1: Kept(), 2: Kept()}
+        self._open = {1, 2}
+        self._status: int | None = None
+        self._exited = asyncio.Event()
+        self._quiet = asyncio.Event()
+
+    @property
+    def stdout(self) -> str:
+        return self._output[1].text
+
+    @property
+    def stderr(self) -> str:
+        return self._output[2].text
 
     async def wait(self) -> int:
-        """Its exit status (negative: the signal that killed it), once its output is read to the end.
+        """Its exit status (negative: the signal that killed it), once what it wrote is read."""
+        await self._exited.wait()
+        with anyio.move_on_after(LAST_WORDS_SECONDS):
+            await self._quiet.wait()
+        assert self._status is not None
+        return self._status
 
-        A grandchild that outlives it and holds its output open does not keep us waiting.
-        """
-        assert self._process.stdout is not None
-        assert self._process.stderr is not None
-        readers = [
-            asyncio.ensure_future(_keep(self._process.stdout, self.stdout)),
-            asyncio.ensure_future(_keep(self._process.stderr, self.stderr)),
-        ]
-        try:
-            status = await self._process.wait()
-            await asyncio.wait(readers, timeout=0.2)
-        finally:
-            for reader in readers:
-                reader.cancel()
-            await asyncio.gather(*readers, return_exceptions=True)
-        return status
+    async def end(self, transport: asyncio.SubprocessTransport, mark: bytes) -> None:
+        """Ask the group to end, then kill it and everything that carries the mark."""
+        group = transport.get_pid()
+        if not self._exited.is_set():
+            kill_group(group, signal.SIGTERM)
+            with anyio.move_on_after(GRACE_SECONDS):
+                await self._exited.wait()
+        kill_group(group, signal.SIGKILL)
+        await anyio.to_thread.run_sync(_kill_marked, mark)
+        await self._exited.wait()
+        transport.close()
 
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.SubprocessTransport, transport)  # uvloop's is one without saying so
 
-async def _keep(stream: asyncio.StreamReader, kept: Kept) -> None:
-    while data := await stream.read(65_536):
-        kept.feed(data)
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        self._output[fd].feed(data)
+
+    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
+        self._open.discard(fd)
+        if not self._open:
+            self._quiet.set()
+
+    def process_exited(self) -> None:
+        self._status = self._transport.get_returncode()
+        self._exited.set()
 
 
 @asynccontextmanager
@@ -86,32 +114,17 @@ async def child(
     Raises:
         OSError: it cannot be started.
     """
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        env=env,
-        cwd=cwd,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        start_new_session=True,
+    transport, program = await asyncio.get_running_loop().subprocess_exec(
+        Child, *command, env=env, cwd=cwd, stdin=asyncio.subprocess.DEVNULL, start_new_session=True
     )
-    warden.guard(process.pid)
+    group = transport.get_pid()
+    warden.guard(group)
     try:
-        yield Child(process)
+        yield program
     finally:
         with anyio.CancelScope(shield=True):
-            await _end_group(process)
-            await anyio.to_thread.run_sync(_kill_marked, mark.encode())
-        warden.release(process.pid)
-
-
-async def _end_group(process: asyncio.subprocess.Process) -> None:
-    if process.returncode is None:
-        kill_group(process.pid, signal.SIGTERM)
-        with suppress(TimeoutError):
-            await asyncio.wait_for(process.wait(), GRACE_SECONDS)
-    kill_group(process.pid, signal.SIGKILL)
-    await process.wait()
+            await program.end(transport, mark.encode())
+        warden.release(group)
 
 
 def _kill_marked(mark: bytes) -> None:

@@ -1,0 +1,108 @@
+"""What every harness owes, whichever agent it runs. A new harness is tested here the day it is listed."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import psutil  # type: ignore[import-untyped]
+import pytest
+
+from drawbar import Harness, Limits, Task
+from drawbar.causes import CAUSES
+from drawbar.rollout.harnesses import installed_harnesses, load_harness
+from drawbar.testing import Failure, Hang
+
+AGENT = Path(__file__).with_name("agent_program.py")
+OPTIONS = {"loop": {}, "chat": {}, "command": {"command": f"{sys.executable} {AGENT}"}}
+"""How each installed harness is set up to be tested."""
+DeskAt = Callable[..., AbstractAsyncContextManager[Any]]
+
+
+@pytest.fixture(params=sorted(OPTIONS))
+def harness(request: pytest.FixtureRequest) -> Harness:
+    return load_harness(request.param, OPTIONS[request.param])
+
+
+def test_every_harness_that_ships_is_in_this_suite() -> None:
+    shipped = {name for name, point in installed_harnesses().items() if point.value.startswith("drawbar_harnesses.")}
+    assert shipped == set(OPTIONS)
+
+
+async def test_it_works_through_its_session_and_is_done_when_the_agent_has_answered(
+    harness: Harness, desk_at: DeskAt
+) -> None:
+    async with desk_at(["It does."]) as desk:
+        assignment = await desk.assignment()
+        outcome = await harness.run(assignment)
+        trajectory = await desk.ended(assignment, outcome)
+    assert outcome.stop == "completed"
+    assert trajectory.completion == "It does."
+    assert trajectory.turns == 1
+    assert [message.text for message in trajectory.messages][:2] == ["Be brief.", "Is it raining in Ghent?"]
+    assert not trajectory.health
+
+
+async def test_the_agent_never_sees_the_answer_nor_the_providers_key(harness: Harness, desk_at: DeskAt) -> None:
+    async with desk_at(["It does."]) as desk:
+        await harness.run(await desk.assignment())
+        sent = [received.raw for received in desk.server.requests]
+    assert sent
+    assert not [raw for raw in sent if b"the secret answer" in raw or b"provider-secret" in raw]
+
+
+async def test_it_ends_for_a_known_cause_when_the_provider_fails(harness: Harness, desk_at: DeskAt) -> None:
+    async with desk_at([Failure(503, "overloaded")]) as desk:
+        assignment = await desk.assignment()
+        outcome = await harness.run(assignment)
+        trajectory = await desk.ended(assignment, outcome)
+    assert outcome.stop in CAUSES
+    assert trajectory.stop == "upstream_unavailable"
+
+
+async def test_a_limit_stops_it(harness: Harness, desk_at: DeskAt) -> None:
+    async with desk_at(["unused"]) as desk:
+        assignment = await desk.assignment(limits=Limits(cost=0.0))
+        outcome = await harness.run(assignment)
+        trajectory = await desk.ended(assignment, outcome)
+    assert trajectory.stop == "limit_cost"
+
+
+async def test_wall_time_stops_it(harness: Harness, desk_at: DeskAt) -> None:
+    async with desk_at([Hang()]) as desk:
+        assignment = await desk.assignment(limits=Limits(seconds=1.5))
+        outcome = await harness.run(assignment)
+    assert outcome.stop == "limit_time"
+
+
+async def test_when_it_is_cancelled_it_ends_soon_and_leaves_nothing_behind(harness: Harness, desk_at: DeskAt) -> None:
+    async with desk_at([Hang()]) as desk:
+        assignment = await desk.assignment()
+        before = {child.pid for child in psutil.Process().children(recursive=True)}
+        tasks = asyncio.all_tasks()
+        async with anyio.create_task_group() as group:
+            group.start_soon(harness.run, assignment)
+            await desk.server.arrived.wait()
+            began = time.monotonic()
+            group.cancel_scope.cancel()
+        assert time.monotonic() - began < 5
+        assert {child.pid for child in psutil.Process().children(recursive=True)} <= before
+        ours = [t for t in asyncio.all_tasks() - tasks if "drawbar_harnesses" in repr(t)]
+        assert not ours
+
+
+async def test_two_at_once_do_not_meet(harness: Harness, desk_at: DeskAt) -> None:
+    def echo(body: dict[str, Any]) -> str:
+        return f"heard {body['messages'][-1]['content']}"
+
+    async with desk_at(echo) as desk:
+        assignments = [await desk.assignment(task=Task(key=f"t{i}", prompt=f"number {i}")) for i in range(2)]
+        outcomes = await asyncio.gather(*(harness.run(assignment) for assignment in assignments))
+        trajectories = [await desk.ended(a, o) for a, o in zip(assignments, outcomes, strict=True)]
+    assert [trajectory.completion for trajectory in trajectories] == ["heard number 0", "heard number 1"]
