@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -20,8 +21,10 @@ _REDIRECT_HITS: Final = 4
 _MAX_REDIRECTS: Final = 5
 _MAX_QUERY_WORDS: Final = 64
 _SNIPPET_CHARS: Final = 240
-_SNIPPET_SOURCE_CHARS: Final = 20_000
-"""Snippets are looked for in this much of a page's beginning: finding one costs time with the length of the text."""
+_SNIPPET_SOURCE_CHARS: Final = 2_000
+"""Snippets are looked for in this much of a page's best paragraph: finding one takes time with its length."""
+_SEARCHED_CHARS: Final = 50_000
+"""The best paragraph is looked for in this much of a page's beginning."""
 _STOP_WORDS: Final = frozenset(
     "a an and are as at be been but by did do does for from had has have he her him his how i if in into "
     "is it its me my no not of on or our she so than that the their them then there these they this those "
@@ -80,7 +83,10 @@ class WikiIndex:
         snippets = tantivy.SnippetGenerator.create(self._searcher, parsed, self._index.schema, "body")
         snippets.set_max_num_chars(_SNIPPET_CHARS)
         ranked = sorted(found.items(), key=lambda item: -item[1][0])[:limit]
-        return [Hit(id, doc["name"][0], _snippet(snippets, doc["body"][0]), score) for id, (score, doc) in ranked]
+        stems = [term.removesuffix("i") for term in terms]  # "histori" is what stemming makes of history
+        return [
+            Hit(id, doc["name"][0], _snippet(snippets, doc["body"][0], stems), score) for id, (score, doc) in ranked
+        ]
 
     def title(self, page_id: str) -> str | None:
         """The title of a page, None if there is no such page."""
@@ -169,7 +175,18 @@ def _manifest(path: Path) -> dict[str, Any]:
     return dict(manifest)
 
 
-def _snippet(generator: tantivy.SnippetGenerator, body: str) -> str:
-    short = tantivy.Document(body=body[:_SNIPPET_SOURCE_CHARS])
-    text = generator.snippet_from_doc(short).fragment() or body[:_SNIPPET_CHARS]
+def _snippet(generator: tantivy.SnippetGenerator, body: str, stems: Sequence[str]) -> str:
+    best = _best_paragraph(body, stems)[:_SNIPPET_SOURCE_CHARS]
+    text = generator.snippet_from_doc(tantivy.Document(body=best)).fragment() or body[:_SNIPPET_CHARS]
     return " ".join(re.sub(r"^#+ +", "", text, flags=re.M).split())
+
+
+def _best_paragraph(body: str, stems: Sequence[str]) -> str:
+    """The line with most of the terms, long ones weighing more; found by plain text search, which is quick."""
+    lines, best, most = body[:_SEARCHED_CHARS].split("\n"), 0, 0
+    for number, line in enumerate(lines):
+        line = line.lower()
+        score = sum(len(stem) for stem in stems if stem in line)
+        if score > most:
+            best, most = number, score
+    return lines[best]

@@ -134,3 +134,11 @@ def test_an_index_whose_files_are_gone_is_damaged(tmp_path: Path) -> None:
     (tmp_path / "index" / "meta.json").write_text("{")
     with pytest.raises(BadIndex, match="damaged"):
         WikiIndex(tmp_path / "index")
+
+
+def test_the_snippet_shows_the_words_wherever_in_the_page_they_stand(tmp_path: Path) -> None:
+    filler = "\n\n".join("Nothing of note happened in that year, or the next." for _ in range(500))
+    text = f"{filler}\n\n## Histories\n\nThe zeppelin factory burned down in 1911.\n\n{filler}"
+    build_index([Page("1", "Town", text)], tmp_path / "index", source="test")
+    [hit] = WikiIndex(tmp_path / "index").search("zeppelin factory fire", 5)
+    assert hit.snippet.startswith("The zeppelin factory burned down in 1911")
