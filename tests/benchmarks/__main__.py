@@ -1,4 +1,4 @@
-"""Runs the benchmarks that are named, or all of them: `python tests/benchmarks [gateway tools ...] [--quick] [--peers]`."""
+"""Runs the benchmarks that are named, or all of them: `python tests/benchmarks [NAME ...] [--quick] [--peers]`."""
 
 from __future__ import annotations
 

@@ -8,6 +8,8 @@ from typing import Protocol
 _WORDS = random.Random(7)
 _VOCABULARY = ["".join(_WORDS.choices("etaoinshrdlu", k=_WORDS.randint(2, 9))) for _ in range(4000)]
 REPLY_TEXT = " ".join(_VOCABULARY[:60]).encode()
+PACED = b"Answer slowly."
+"""A system prompt that the scripted model takes at its word. A field would not do: some proxies set their own."""
 REPLY = b'{"role":"assistant","content":"' + REPLY_TEXT + b'"}'
 """The model's message, byte for byte as the response holds it: a client that sends it back sends what is known."""
 
@@ -30,13 +32,12 @@ class Small:
 
     size = 2048
 
-    def __init__(self, seed: str, *, model: str = "scripted", stream: bool = False) -> None:
+    def __init__(self, seed: str, *, system: bytes = b"Answer briefly.", stream: bool = False) -> None:
         self._count = 0
         self._seed = seed.encode()
-        head = b'{"model":"' + model.encode() + b'",' + (b'"stream":true,' if stream else b"")
-        self._head = (
-            head + b'"messages":[{"role":"system","content":"Answer in one sentence."},{"role":"user","content":"'
-        )
+        head = b'{"model":"scripted",' + (b'"stream":true,' if stream else b"")
+        said = b'"messages":[{"role":"system","content":"%s"},{"role":"user","content":"' % system
+        self._head = head + said
         self._words = text(seed, 64 * 1024)
 
     def next(self) -> bytes:
@@ -104,7 +105,7 @@ def conversation(shape: str, seed: str) -> Conversation:
         case "burst":
             return Small(seed, stream=True)
         case "paced":
-            return Small(seed, model="paced", stream=True)
+            return Small(seed, system=PACED, stream=True)
         case _ if shape.startswith("tool:"):
             return ToolCalls(seed, shape.removeprefix("tool:"))
     raise ValueError(f"No conversation of the shape {shape!r}.")

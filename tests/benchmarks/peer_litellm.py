@@ -14,19 +14,16 @@ import time
 from pathlib import Path
 
 _START_LIMIT = 120.0
-_MODELS = ("scripted", "paced")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("upstream")
     arguments = parser.parse_args()
-    entry = {"api_base": f"{arguments.upstream}/v1", "api_key": "none"}
+    entry = {"model": "openai/scripted", "api_base": f"{arguments.upstream}/v1", "api_key": "none"}
     key = f"sk-{secrets.token_hex(16)}"
     config = {
-        "model_list": [
-            {"model_name": name, "litellm_params": {**entry, "model": f"openai/{name}"}} for name in _MODELS
-        ],
+        "model_list": [{"model_name": "scripted", "litellm_params": entry}],
         "general_settings": {"master_key": key},
     }
     with socket.socket() as probe:

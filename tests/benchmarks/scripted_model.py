@@ -2,7 +2,7 @@
 
 It answers a chat completion with the same words, or, while the request holds fewer than `--tool-calls` tool results,
 with a call of `--tool`. A request with `"stream":true` (near its beginning or end) gets `--chunks` events, written at
-once, or 2 ms apart for the model named `paced`. Any GET gets the list of models.
+once, or 2 ms apart where it is told to answer slowly. Any GET gets the list of models.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import cast
 
 import uvloop
 
-from conversations import REPLY, REPLY_TEXT
+from conversations import PACED, REPLY, REPLY_TEXT
 
 _PACE = 0.002
 _JSON_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
@@ -120,7 +120,7 @@ class Connection(asyncio.Protocol):
         assert self._transport is not None
         edges = body[:300] + body[-300:]
         stream = b'"stream":true' in edges or b'"stream": true' in edges
-        if stream and b'"paced"' in edges:
+        if stream and PACED in body:
             self._pace(0)
         else:
             self._transport.write(self._answers.to(body, stream=stream))
