@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -48,6 +50,37 @@ def _run(account: str | None, *command: str | Path) -> None:
 
 
 @contextmanager
+def _server(account: str | None, binaries: Path, data: Path, sockets: Path) -> Iterator[None]:
+    """PostgreSQL as a child of this process, so that what ends us ends it too."""
+    options = (
+        "-c",
+        "listen_addresses=",
+        "-c",
+        f"unix_socket_directories={sockets}",
+        "-c",
+        "fsync=off",
+        "-c",
+        "lc_messages=C",
+    )
+    process = subprocess.Popen(
+        [binaries / "postgres", "-D", data, *options], user=account, cwd="/", stderr=subprocess.PIPE, text=True
+    )
+    with process:
+        assert process.stderr is not None
+        ready = any("ready to accept connections" in line for line in process.stderr)
+        # Its log must be read on: a full pipe would hold it up.
+        drain = threading.Thread(target=process.stderr.read)
+        drain.start()
+        try:
+            assert ready, "PostgreSQL ended before it was ready"
+            yield
+        finally:
+            process.send_signal(signal.SIGINT)  # end sessions, then stop
+            process.wait()
+            drain.join()
+
+
+@contextmanager
 def _cluster(binaries: Path) -> Iterator[str]:
     account = _account()
     # Not below pytest's folder: that is closed to other accounts, and too deep for a socket's name.
@@ -57,12 +90,8 @@ def _cluster(binaries: Path) -> Iterator[str]:
             shutil.chown(home, account)
         data = home / "data"
         _run(account, binaries / "initdb", "-D", data, "-U", "drawbar", "-A", "trust", "-E", "UTF8", "--no-sync")
-        options = f"-c listen_addresses= -c unix_socket_directories={home} -c fsync=off"
-        _run(account, binaries / "pg_ctl", "-D", data, "-l", home / "log", "-w", "-o", options, "start")
-        try:
+        with _server(account, binaries, data, sockets=home):
             yield f"postgresql+psycopg://drawbar@/postgres?host={home}"
-        finally:
-            _run(account, binaries / "pg_ctl", "-D", data, "-w", "-m", "immediate", "stop")
     finally:
         shutil.rmtree(home)
 

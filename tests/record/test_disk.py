@@ -93,9 +93,16 @@ def _run_as_nobody(script: str, path: Path, root: Path) -> subprocess.CompletedP
     for folder in (root, *root.parents):
         if folder.stat().st_mode & 0o001 == 0:
             folder.chmod(folder.stat().st_mode | 0o011)
-    import_as_root = "import drawbar.record.store, os; os.setgroups([]); os.setgid(65534); os.setuid(65534)\n" + script
+    # Every module is imported first: that account may not be able to read them.
+    first = (
+        "import os, sys; from drawbar.record.store import Store; store = Store.open(sys.argv[2]); store.session(''); "
+    )
+    import_as_root = first + "store.close(); os.setgroups([]); os.setgid(65534); os.setuid(65534)\n" + script
     return subprocess.run(
-        [sys.executable, "-c", import_as_root, str(path)], capture_output=True, text=True, check=False
+        [sys.executable, "-c", import_as_root, str(path), str(root / "first.db")],
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 

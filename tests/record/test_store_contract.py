@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from msgspec.structs import replace
+from sqlalchemy import create_engine, text
 
 from drawbar.errors import StoreError, UnknownName
 from drawbar.ids import digest
+from drawbar.record.database import parse
 from drawbar.record.rows import BlobRow, CallRow, NodeRow, RunRow, ScoreRow, SessionRow, ToolCallRow
 from drawbar.record.store import Store
 from drawbar.task import Task
@@ -192,3 +195,34 @@ def test_a_closed_store_says_so(store: Store, make_session: Make) -> None:
     store.close()
     with pytest.raises(StoreError, match="closed"):
         store.write([make_session()])
+
+
+def test_many_may_open_a_new_store_at_once(store_url: str, make_session: Make) -> None:
+    def open_and_write(n: int) -> None:
+        store = Store.open(store_url)
+        store.write([make_session(id=str(n))])
+        store.close()
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(open_and_write, range(16)))
+    store = Store.open(store_url)
+    assert len(store.sessions()) == 16
+    store.close()
+
+
+def test_a_connection_that_the_server_closed_is_made_anew(postgres_url: str, make_session: Make) -> None:
+    store = Store.open(postgres_url)
+    store.write([make_session(id="a")])
+    assert len(store.sessions()) == 1
+    engine = create_engine(parse(postgres_url))
+    with engine.connect() as connection:
+        connection.execute(
+            text(
+                "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+        )
+    engine.dispose()
+    store.write([make_session(id="b")])
+    assert len(store.sessions()) == 2
+    store.close()

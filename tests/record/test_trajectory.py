@@ -10,6 +10,7 @@ import pytest
 
 from drawbar.ids import digest, new_id
 from drawbar.record.graph import SessionGraph
+from drawbar.record.health import FINDINGS
 from drawbar.record.rows import CallRow, NodeRow, Row, ScoreRow, SessionRow, ToolCallRow
 from drawbar.record.store import Store
 from drawbar.task import Limits, Task
@@ -83,7 +84,9 @@ def recording(make_call: MakeCall, make_tool_call: MakeToolCall) -> Recording:
 
 
 def _names(trajectory: Trajectory) -> list[str]:
-    return [finding.name for finding in trajectory.health]
+    names = [finding.name for finding in trajectory.health]
+    assert set(names) <= set(FINDINGS), "a finding that no documentation names"
+    return names
 
 
 QUESTION = _user("Who wrote it?")
