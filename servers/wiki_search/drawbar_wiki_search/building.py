@@ -14,7 +14,7 @@ from typing import Any, Final, NoReturn
 
 import tantivy
 
-from drawbar_wiki_search.layout import FORMAT, MANIFEST, schema
+from drawbar_wiki_search.layout import FORMAT, MANIFEST, open_index
 from drawbar_wiki_search.pages import Page, Redirect
 
 _WRITER_HEAP: Final = 128_000_000
@@ -59,7 +59,7 @@ class _Writer:
 
     def __init__(self, folder: Path) -> None:
         try:
-            self._writer: Any = tantivy.Index(schema(), path=str(folder)).writer(heap_size=_WRITER_HEAP, num_threads=1)
+            self._writer: Any = open_index(folder).writer(heap_size=_WRITER_HEAP, num_threads=1)
         except ValueError as error:
             _raise(error, folder)
         self._folder = folder

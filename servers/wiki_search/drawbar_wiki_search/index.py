@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import tantivy
 
-from drawbar_wiki_search.layout import FORMAT, MANIFEST, analyzer, schema
+from drawbar_wiki_search.layout import FORMAT, MANIFEST, analyzer, open_index
 from drawbar_wiki_search.pages import Section, split_sections
 
 _BOOSTS: Final = {"title": 4.0, "aliases": 3.0, "body": 1.0}
@@ -58,7 +58,7 @@ class WikiIndex:
         self.path = path
         self.manifest = _manifest(path)
         try:
-            self._index = tantivy.Index(schema(), path=str(path))
+            self._index = open_index(path)
         except (ValueError, OSError) as error:
             raise BadIndex(f"The wiki index at {path} is damaged ({error}). Build it again.") from error
         self._searcher = self._index.searcher()

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Final
 
 import tantivy
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 """Grows when an older index can no longer be read."""
 MANIFEST: Final = "wiki-index.json"
-_TOKENIZER: Final = "en_stem"
+_TOKENIZER: Final = "wiki"
 
 
 def schema() -> tantivy.Schema:
@@ -27,8 +28,16 @@ def schema() -> tantivy.Schema:
 
 
 def analyzer() -> tantivy.TextAnalyzer:
-    """What `en_stem` does to a text, for the words of a query."""
+    """How a text becomes terms: lower case, without accents (`Gjøa` is found as `gjoa`), English stems."""
+    filters = tantivy.Filter
     steps = tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.simple())
-    for step in (tantivy.Filter.remove_long(40), tantivy.Filter.lowercase(), tantivy.Filter.stemmer("English")):
+    for step in (filters.remove_long(40), filters.lowercase(), filters.ascii_fold(), filters.stemmer("English")):
         steps = steps.filter(step)
     return steps.build()
+
+
+def open_index(folder: Path) -> tantivy.Index:
+    """The index in this folder, made if there is none. Raises `ValueError` or `OSError` when it cannot be read."""
+    index = tantivy.Index(schema(), path=str(folder))
+    index.register_tokenizer(_TOKENIZER, analyzer())
+    return index

@@ -63,3 +63,12 @@ async def test_a_bad_argument_is_an_error_that_says_how_to_go_on(
 @pytest.mark.parametrize("query", ["", "?!", "qqqzzzx", 'title:"x" AND (', "-not +plus ^2 ~ *"])
 async def test_a_strange_query_is_answered_not_an_error(client: Client, query: str) -> None:
     assert not (await client.call_tool("search_pages", {"query": query})).is_error
+
+
+async def test_a_name_with_accents_is_found_without_them(client: Client) -> None:
+    plain = text(await client.call_tool("search_pages", {"query": "Rontgen"}))
+    accented = text(await client.call_tool("search_pages", {"query": "Röntgen"}))
+    assert "(page_id: x-rays)" in plain
+    assert [line for line in plain.splitlines() if "page_id" in line] == [
+        line for line in accented.splitlines() if "page_id" in line
+    ]
