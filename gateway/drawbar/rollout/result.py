@@ -121,11 +121,11 @@ def _scored_cause(cause: str, scores: Iterable[Score]) -> str:
 
 
 def last_attempts(trajectories: Iterable[Trajectory]) -> list[RolloutResult]:
-    """The result of each rollout of a run at its last attempt: earlier ones are history, not data."""
-    found: dict[tuple[str, int], RolloutResult] = {}
+    """The result of each rollout of a run at its last attempt, as they began. Earlier attempts are no data."""
+    found: dict[tuple[str, int], tuple[float, RolloutResult]] = {}
     for trajectory in trajectories:
         result = RolloutResult.of(trajectory)
         known = found.get(result.key)
-        if known is None or result.attempt >= known.attempt:
-            found[result.key] = result
-    return sorted(found.values(), key=lambda result: result.session)  # as they began
+        if known is None or result.attempt >= known[1].attempt:
+            found[result.key] = trajectory.started, result
+    return [result for _, result in sorted(found.values(), key=lambda each: each[0])]

@@ -1,0 +1,164 @@
+"""`drawbar run` and the commands that read what it left: what is printed where, and what a mistake gets."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Drawbar = Callable[..., Any]
+
+
+def test_a_run_ends_with_a_report_on_standard_output_and_progress_elsewhere(drawbar: Drawbar) -> None:
+    ended = drawbar("run", "quiz.py")
+    assert ended.status == 0, ended.err
+    assert "reward" in ended.out
+    assert "0.500" in ended.out
+    assert "4 of 4 tasks" in ended.out
+    assert "4/4 rollouts" in ended.err
+    assert "4/4 rollouts" not in ended.out
+    assert Path("drawbar.db").exists()
+
+
+def test_the_report_says_that_no_language_model_was_used_and_how_to_name_one(drawbar: Drawbar) -> None:
+    out = drawbar("run", "quiz.py", "-q").out
+    assert "No language model was used: 'yes' is a Python function" in out
+    assert "drawbar run quiz.py --model gpt-5-mini --base-url https://" in out
+
+
+def test_with_json_standard_output_holds_the_json_alone(drawbar: Drawbar) -> None:
+    ended = drawbar("run", "quiz.py", "--json", "-r", "2", "-n", "3")
+    found = ended.json
+    assert (found["environment"], found["harness"], found["model"], found["llm"]) == ("quiz", "loop", "yes", False)
+    assert (found["rollouts"], found["invalid"], found["rollouts_per_task"]) == (6, 0, 2)
+    assert found["reward"]["mean"] == pytest.approx(1 / 3)
+    assert len(found["reward"]["ci95"]) == 2
+    assert found["metrics"] == {"words": 1.0}
+    assert "6/6 rollouts" in ended.err
+
+
+def test_a_run_can_be_listed_shown_and_compared_later(drawbar: Drawbar) -> None:
+    first = drawbar("run", "quiz.py", "--json").json
+    second = drawbar("run", "quiz.py", "--json", "--weight", "correct=2").json
+    assert second["reward"]["mean"] == 2 * first["reward"]["mean"] == 1.0
+    assert [run["id"] for run in drawbar("runs", "--json").json] == [second["run"], first["run"]]
+    assert first["run"] in drawbar("runs").out
+    shown = drawbar("show", first["run"], "--json").json
+    assert {name: shown[name] for name in ("reward", "metrics", "rollouts", "stops", "tokens", "turns")} == {
+        name: first[name] for name in ("reward", "metrics", "rollouts", "stops", "tokens", "turns")
+    }
+    assert [session["task"] for session in shown["sessions"]] == ["q0", "q1", "q2", "q3"]
+    compared = drawbar("compare", first["run"], second["run"], "--json").json
+    assert compared["tasks"] == 4
+    assert compared["differences"]["reward"]["difference"] == 0.5
+    text = drawbar("compare", first["run"], second["run"]).out
+    assert "4 tasks in both" in text
+    assert "+0.500" in text
+
+
+def test_a_session_is_shown_as_a_person_likes_to_read_it(drawbar: Drawbar) -> None:
+    run = drawbar("run", "quiz.py", "--json").json["run"]
+    session = drawbar("show", run, "--json").json["sessions"][0]["session"]
+    out = drawbar("show", session).out
+    for part in (
+        "task q0",
+        "Question 0",
+        '→ look_up(word="yes")',
+        "yes: a word",
+        "quiz/look_up",
+        "correct",
+        "health: good",
+    ):
+        assert part in out
+    found = drawbar("show", session, "--json").json
+    assert (found["completion"], found["stop"], len(found["tool_calls"])) == ("yes", "completed", 1)
+    assert found["tool_calls"][0]["arguments"] == {"word": "yes"}
+
+
+def test_a_run_of_nothing_but_failures_says_so_by_its_exit_status(drawbar: Drawbar) -> None:
+    ended = drawbar("run", "quiz.py", "--harness", "command", "--harness-option", "command=true", "--retries", "0")
+    assert ended.status == 1
+    assert "No rollout is valid" in ended.err
+    assert "4 invalid" in ended.out
+    assert "harness_failed" in ended.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["run"], "Which environment?"),
+        (["run", "quiz"], "Did you mean 'quiz.py'"),
+        (["run", "quiz.py", "--harness", "lopp"], "Did you mean 'loop'"),
+        (["run", "quiz.py", "--harness-option", "parallel"], "--harness-option is written key=value"),
+        (["run", "quiz.py", "--harness-option", "paralell=no"], "Did you mean 'parallel'"),
+        (["run", "quiz.py", "--env-option", "endles=yes"], "Did you mean 'endless'"),
+        (["run", "quiz.py", "--env-option", "endless=yes"], "say how many to take with -n"),
+        (["run", "quiz.py", "--model", "yess"], "yess"),
+        (["run", "quiz.py", "--weight", "corect=1"], "Did you mean 'correct'"),
+        (["run", "quiz.py", "--weight", "correct=much"], "--weight correct=... is a number"),
+        (["run", "quiz.py", "--judge-model", "gpt-5"], "has no judge"),
+        (["run", "quiz.py", "--api-key-env", "NO_SUCH_KEY"], "NO_SUCH_KEY is not set"),
+        (["run", "quiz.py", "--store", "no/such/place/x.db"], "no/such/place"),
+        (["run", "quiz.py", "--gateway", "http://127.0.0.1:9"], "cannot be reached"),
+        (["run", "--resume", "run_1"], "There is no store"),
+        (["run", "quiz.py", "--resume", "run_1"], "Leave out: environment"),
+        (["show", "run_1"], "There is no store"),
+        (["runs", "--store", "elsewhere.db"], "There is no store at elsewhere.db"),
+    ],
+)
+def test_a_mistake_is_one_clear_message_and_exit_status_2(drawbar: Drawbar, arguments: list[str], said: str) -> None:
+    ended = drawbar(*arguments)
+    assert ended.status == 2
+    assert said in " ".join(ended.err.split())
+    assert "Traceback" not in ended.err
+    assert not ended.out
+
+
+def test_an_id_that_nothing_has_is_told(drawbar: Drawbar) -> None:
+    drawbar("run", "quiz.py", "-q")
+    for arguments in (["show", "ses_nothing"], ["run", "--resume", "run_nothing"], ["compare", "run_a", "run_b"]):
+        ended = drawbar(*arguments)
+        assert (ended.status, "Traceback" in ended.err) == (2, False)
+        assert "No" in ended.err
+
+
+def test_a_store_of_a_newer_version_is_refused(drawbar: Drawbar) -> None:
+    drawbar("run", "quiz.py", "-q")
+    database = sqlite3.connect("drawbar.db")
+    with database:
+        database.execute("UPDATE meta SET value = 9999 WHERE name = 'schema_version'")
+    database.close()
+    ended = drawbar("run", "quiz.py", "-q")
+    assert ended.status == 2
+    assert "schema version 9999" in ended.err
+    assert "Upgrade drawbar" in ended.err
+
+
+def test_a_fault_that_nobody_foresaw_is_a_message_and_a_way_to_see_more(
+    drawbar: Drawbar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = drawbar("run", "quiz.py", "--env-option", "broken=yes")
+    assert ended.status == 1
+    assert "ZeroDivisionError: the tasks' own mistake" in ended.err
+    assert "DRAWBAR_DEBUG=1" in ended.err
+    assert "Traceback" not in ended.err
+    monkeypatch.setenv("DRAWBAR_DEBUG", "1")
+    assert "Traceback" in drawbar("run", "quiz.py", "--env-option", "broken=yes").err
+
+
+def test_limits_and_sampling_reach_the_rollout(drawbar: Drawbar) -> None:
+    found = drawbar(
+        "run", "quiz.py", "--json", "--max-turns", "1", "--temperature", "0.5", "--sampling", "top_k=3"
+    ).json
+    assert found["stops"] == {"limit_turns": 4}
+
+
+def test_what_was_interrupted_can_only_be_resumed_as_it_was(drawbar: Drawbar) -> None:
+    run = drawbar("run", "quiz.py", "--json").json["run"]
+    refused = drawbar("run", "--resume", run, "-n", "1", "--model", "other")
+    assert "Leave out: model, tasks" in refused.err
+    found = drawbar("run", "--resume", run[:12], "--json", "--concurrency", "1").json
+    assert (found["run"], found["rollouts"], found["kept"]) == (run, 4, 4)
