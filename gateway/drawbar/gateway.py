@@ -26,6 +26,7 @@ from drawbar.proxy.models import Models
 from drawbar.proxy.registry import SessionEnded, Sessions
 from drawbar.proxy.settings import Settings
 from drawbar.record.recorder import Recorder
+from drawbar.record.redaction import Redact
 from drawbar.record.rows import Row
 from drawbar.record.store import Store
 from drawbar.sessions import Session, SessionSpec
@@ -55,12 +56,14 @@ class Gateway:
         *,
         environments: Mapping[str, Environment] | None = None,
         settings: Settings | None = None,
+        redact: Redact | None = None,
     ) -> None:
+        """`redact` sees every body before it is persisted, and gives back what may be kept."""
         self.store = store
         self.models = models
         self.settings = settings or Settings()
         self.environments = dict(environments or {})
-        self.recorder = Recorder(store)
+        self.recorder = Recorder(store, redact=redact)
         self.sessions = Sessions(store, self.recorder, self.environments)
         self.model_side = ModelSide(self.recorder, models, self.settings)
         self._control = Control(self)

@@ -14,6 +14,7 @@ from aiohttp import web
 from drawbar.environment import Environment
 from drawbar.errors import ConfigurationError, UnknownName
 from drawbar.proxy.settings import Settings
+from drawbar.record.rows import Row
 from drawbar.record.store import Store
 from drawbar.sessions import Session, SessionSpec
 from drawbar.task import Limits, Task
@@ -206,3 +207,25 @@ async def test_sessions_are_durable_when_they_are_open(house: House, tmp_path: P
         other.close()
     assert row is not None
     assert (row.status, row.metadata) == ("open", b'{"who":"me"}')
+
+
+async def test_a_session_that_ends_while_its_intent_is_recorded_asks_nobody(house: House, provider: Provider) -> None:
+    session = await house.session()
+    post = house.gateway.recorder.post
+    posting, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow(*rows: Row) -> None:
+        posting.set()
+        await go_on.wait()
+        await post(*rows)
+
+    house.gateway.recorder.post = slow  # type: ignore[method-assign]
+    asking = asyncio.create_task(house.post(session, ASK))
+    await posting.wait()
+    ending = asyncio.create_task(house.gateway.end(session.id, stop="completed"))
+    await asyncio.sleep(0)
+    go_on.set()
+    await ending
+    assert ((await asking).status, provider.raw) == (409, [])
+    (call,) = (await house.trajectory(session)).calls
+    assert (call.status, call.cause) == ("failed", "cancelled")

@@ -27,7 +27,7 @@ def reach(tmp_path: Path) -> Reach:
     async def opened(
         environment: Environment, *, base_url: str | None = None, store: Store | None = None
     ) -> AsyncIterator[LocalAccess]:
-        models = Models(in_process=environment.models, base_url=base_url, api_key="unused")
+        models = Models(in_process=environment.models, base_url=base_url)
         settings = Settings(retries=RetryPolicy(attempts=1))
         kept = store or Store.open(tmp_path / "runs.db")
         try:

@@ -31,7 +31,7 @@ def serve(
     base_url: Annotated[
         str | None, typer.Option(help="An OpenAI-compatible API (with /v1) that takes every model's name.")
     ] = None,
-    api_key_var: Annotated[str | None, typer.Option(help="The environment variable that holds that API's key.")] = None,
+    api_key_env: Annotated[str | None, typer.Option(help="The environment variable that holds that API's key.")] = None,
     fallback: Annotated[
         list[str] | None, typer.Option(help="A model to ask when the one named fails. Repeatable.")
     ] = None,
@@ -53,7 +53,7 @@ def serve(
     from drawbar.proxy.models import Models
 
     settings = _settings(host, best_effort=best_effort, pass_key=pass_key, hosts=allow_host or [])
-    models = Models(base_url=base_url, api_key=_key(api_key_var), fallbacks=fallback or ())
+    models = Models(base_url=base_url, api_key=_key(api_key_env), fallbacks=fallback or ())
     served = _environments(environments or [])
     anyio.run(_serve, store, models, served, settings, host, port, backend_options={"use_uvloop": _has_uvloop()})
 
@@ -77,7 +77,7 @@ def _key(variable: str | None) -> str | None:
         return None
     key = os.environ.get(variable)
     if not key:
-        raise ConfigurationError(f"--api-key-var names {variable}, which is not set.")
+        raise ConfigurationError(f"--api-key-env names {variable}, which is not set.")
     return key
 
 

@@ -32,7 +32,7 @@ class HttpUpstream:
         prices; `timeout` is in seconds without a byte."""
         self.name = name
         self.streams_usage = streams_usage
-        self._base = base_url.rstrip("/")
+        self.base_url = base_url.rstrip("/")
         self._key = key
         self._prices = prices
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=15, sock_read=timeout)
@@ -47,13 +47,15 @@ class HttpUpstream:
             headers["authorization"] = "Bearer " + key
         try:
             response = await self._session().post(
-                f"{self._base}/{exchange.path}", data=exchange.body, headers=headers, allow_redirects=False
+                f"{self.base_url}/{exchange.path}", data=exchange.body, headers=headers, allow_redirects=False
             )
         except aiohttp.InvalidURL as error:
-            raise UpstreamError("upstream_unavailable", f"{self._base} is no URL", retry=False) from error
+            raise UpstreamError("upstream_unavailable", f"{self.base_url} is no URL", retry=False) from error
         except _BROKEN as error:
             raise UpstreamError(
-                "upstream_unavailable", f"{self.name} at {self._base} could not be reached: {_said(error)}", retry=True
+                "upstream_unavailable",
+                f"{self.name} at {self.base_url} could not be reached: {_said(error)}",
+                retry=True,
             ) from error
         return _HttpReply(response, self.name, key)
 
@@ -63,7 +65,7 @@ class HttpUpstream:
         headers = {} if key is None else {"authorization": "Bearer " + key}
         try:
             timeout = aiohttp.ClientTimeout(total=5)
-            async with self._session().get(f"{self._base}/models", headers=headers, timeout=timeout) as response:
+            async with self._session().get(f"{self.base_url}/models", headers=headers, timeout=timeout) as response:
                 return await response.read() if response.status == 200 else None
         except _BROKEN:
             return None
@@ -86,7 +88,7 @@ class HttpUpstream:
                 cookie_jar=aiohttp.DummyCookieJar(),
                 timeout=self._timeout,
                 skip_auto_headers=("User-Agent", "Accept"),
-                proxy=_proxy(self._base),
+                proxy=_proxy(self.base_url),
                 read_bufsize=256 * 1024,
             )
         return self._client

@@ -6,15 +6,16 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
-from drawbar.errors import UnknownName
+from drawbar.errors import ConfigurationError, UnknownName
 from drawbar.proxy.asking import Answered, ask
 from drawbar.proxy.failures import RetryPolicy
 from drawbar.proxy.in_process import InProcessUpstream
 from drawbar.proxy.providers import BARE, PROVIDERS, TRANSLATED, Provider
 from drawbar.proxy.upstream import Exchange, Upstream, UpstreamError
 from drawbar.wire import CHAT
-from drawbar.wire.dialect import Usage
+from drawbar.wire.dialect import BadBody, Usage
 from drawbar.wire.tolerant import dump, load, load_object
 
 if TYPE_CHECKING:
@@ -50,10 +51,18 @@ class Models:
         """
         Args:
             base_url: an OpenAI-compatible API (`/v1` included) that takes every name that is not an in-process model's.
-            api_key: its key; without `base_url`, used in place of a provider's own.
+            api_key: its key. Providers' keys come from variables of their own, so that none is sent to another.
             fallbacks: models that are asked, in order, when the one that was named fails.
             timeout: seconds without a byte after which an upstream counts as dead.
+
+        Raises:
+            ConfigurationError: a base URL that is none, or a key without one.
         """
+        if api_key is not None and base_url is None:
+            raise ConfigurationError(
+                "An API key goes with a base URL. The key of a provider that is known by name is read from its own "
+                "environment variable (OPENAI_API_KEY, ANTHROPIC_API_KEY, ...)."
+            )
         self._in_process = dict(in_process or {})
         self._base_url = base_url
         self._api_key = api_key
@@ -61,6 +70,10 @@ class Models:
         self._timeout = timeout
         self.retries = retries or RetryPolicy()
         self._upstreams: dict[str, Upstream] = {}
+        if base_url is not None:
+            if urlsplit(base_url).scheme not in ("http", "https") or not urlsplit(base_url).netloc:
+                raise ConfigurationError(f"A base URL looks like https://host/v1, not {base_url!r}.")
+            self._custom()  # now, so that no request waits for its client to be imported
 
     def targets(self, model: str, own: Mapping[str, Model] | None = None) -> list[Target]:
         """Where a request for this model goes, first choice first.
@@ -80,11 +93,8 @@ class Models:
         """Known models as `GET /v1/models` has them, those of `base_url` included."""
         found = {name: {"id": name, "object": "model", "created": 0, "owned_by": "drawbar"} for name in self.names()}
         if self._base_url is not None and (body := await self._custom().models()) is not None:
-            value = load(body)
-            listed = value.get("data") if isinstance(value, dict) else None
-            for entry in listed if isinstance(listed, list) else ():
-                if isinstance(entry, dict) and isinstance(entry.get("id"), str):
-                    found.setdefault(entry["id"], entry)
+            for entry in _entries(body):
+                found.setdefault(entry["id"], entry)
         return list(found.values())
 
     async def chat(self, model: str, body: Mapping[str, Any]) -> dict[str, Any]:
@@ -133,12 +143,12 @@ class Models:
 
     def _custom(self) -> Any:
         assert self._base_url is not None
-        return self._http("custom", self._base_url, lambda: self._api_key or os.environ.get("OPENAI_API_KEY"), None)
+        return self._http("custom", self._base_url, lambda: self._api_key, None)
 
     def _provider(self, provider: Provider) -> Upstream:
         address = os.environ.get(provider.address) if provider.address else None
         upstream: Upstream = self._http(
-            provider.name, address or provider.base_url, lambda: self._key(provider), provider.prices,
+            provider.name, address or provider.base_url, lambda: _key(provider), provider.prices,
             streams_usage=provider.streams_usage,
         )  # fmt: skip
         return upstream
@@ -158,20 +168,31 @@ class Models:
         if "litellm" not in self._upstreams:
             from drawbar.proxy.translated import LiteLLMUpstream
 
-            options = {} if self._api_key is None else {"api_key": self._api_key}
-            self._upstreams["litellm"] = LiteLLMUpstream(timeout=self._timeout, options=options)
+            self._upstreams["litellm"] = LiteLLMUpstream(timeout=self._timeout)
         return self._upstreams["litellm"]
 
-    def _key(self, provider: Provider) -> str | None:
-        key = self._api_key or (os.environ.get(provider.key) if provider.key else None)
-        if key is None and provider.key is not None:
-            raise UpstreamError(
-                "upstream_rejected",
-                f"No key for {provider.name}: set {provider.key} where the gateway runs.",
-                status=403,
-                code="provider_key_missing",
-            )
-        return key
+
+def _entries(body: bytes) -> list[dict[str, Any]]:
+    """The models in a provider's list; none if it cannot be read."""
+    try:
+        value = load(body)
+    except BadBody:
+        return []
+    listed = value.get("data") if isinstance(value, dict) else None
+    entries = listed if isinstance(listed, list) else []
+    return [entry for entry in entries if isinstance(entry, dict) and isinstance(entry.get("id"), str)]
+
+
+def _key(provider: Provider) -> str | None:
+    key = os.environ.get(provider.key) if provider.key else None
+    if not key and provider.key is not None:
+        raise UpstreamError(
+            "upstream_rejected",
+            f"No key for {provider.name}: set {provider.key} where the gateway runs.",
+            status=403,
+            code="provider_key_missing",
+        )
+    return key
 
 
 def _cost(target: Target, usage: Usage) -> float | None:

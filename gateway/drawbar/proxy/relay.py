@@ -37,12 +37,12 @@ class Relay:
         self._headers = headers
         self._key = key
         self._body = b""
-        self._changes: dict[int, bool] = {}
         self._hide_usage = False
         self._asked = Attempts()
         self._assembler: Assembler | None = None
         self._scope = asyncio.timeout(None)
         self._aborted: str | None = None
+        self._entered = False
         self._settled = False
         """The call's end is decided: nothing aborts it any more."""
 
@@ -50,7 +50,8 @@ class Relay:
         """Stop waiting for the upstream; the call ends with this cause."""
         if not self._settled and self._aborted is None:
             self._aborted = cause
-            self._scope.reschedule(0)
+            if self._entered:
+                self._scope.reschedule(0)
 
     def client_left(self) -> None:
         """The client is gone: stop, unless its retry is expected or here."""
@@ -72,6 +73,7 @@ class Relay:
         heartbeat = Heartbeat(self._out, self._side.settings) if request.stream else None
         try:
             async with self._scope:
+                self._entered = True
                 self._limit_time()
                 await self._exchange(targets, heartbeat)
         except TimeoutError:
@@ -86,7 +88,9 @@ class Relay:
 
     def _limit_time(self) -> None:
         session = self._call.session
-        if session.limits.seconds is not None:
+        if self._aborted is not None:  # while the intent was handed in
+            self._scope.reschedule(0)
+        elif session.limits.seconds is not None:
             left = session.row.started + session.limits.seconds - time.time()
             self._scope.reschedule(asyncio.get_running_loop().time() + max(0.0, left))
 
@@ -202,7 +206,7 @@ class Relay:
         await self._say(409, f"This session has stopped ({cause}): {error}.", cause, NO_RETRY)
 
     async def _cut_off(self) -> None:
-        """The server shuts down and waits for nobody. The request's task ends here: the cancellation has done its work."""
+        """The server shuts down and waits for nobody. The task ends here, so the cancellation has done its work."""
         if self._settled:
             return
         self._settled = True

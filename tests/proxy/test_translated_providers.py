@@ -1,0 +1,106 @@
+"""Providers behind litellm, against a scripted provider in another dialect. Slow: litellm takes seconds to import."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any
+
+import openai
+import pytest
+from aiohttp import web
+
+from drawbar.proxy.models import Models, Target
+from drawbar.proxy.translated import LiteLLMUpstream
+
+if TYPE_CHECKING:
+    from openai.types.chat import ChatCompletionMessageParam
+    from tests.proxy.conftest import House, MakeHouse, Provider
+
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]
+
+HI: list[ChatCompletionMessageParam] = [{"role": "user", "content": "hi"}]
+USAGE = {"input_tokens": 11, "output_tokens": 3}
+
+
+async def anthropic(request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
+    """Anthropic's messages API, as far as litellm needs it."""
+    head = {"id": "msg_1", "type": "message", "role": "assistant", "model": body["model"], "stop_sequence": None}
+    if not body.get("stream"):
+        content = [{"type": "text", "text": "bonjour"}]
+        return web.json_response({**head, "content": content, "stop_reason": "end_turn", "usage": USAGE})
+    events: list[dict[str, Any]] = [
+        {"type": "message_start", "message": {**head, "content": [], "stop_reason": None, "usage": USAGE}},
+        {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+        {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "bon"}},
+        {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "jour"}},
+        {"type": "content_block_stop", "index": 0},
+        {"type": "message_delta", "delta": {"stop_reason": "end_turn", "stop_sequence": None}, "usage": USAGE},
+        {"type": "message_stop"},
+    ]
+    response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+    await response.prepare(request)
+    for event in events:
+        await response.write(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode())
+    return response
+
+
+@pytest.fixture
+async def translated(serve: MakeHouse, provider: Provider, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[House]:
+    provider.answer = anthropic
+    upstream = LiteLLMUpstream(options={"api_base": provider.url, "api_key": "sk-ant-secret"})
+    models = Models()
+    monkeypatch.setattr(models, "_translated", lambda: upstream)
+    async with serve(models=models) as house:
+        yield house
+    await upstream.aclose()
+
+
+async def test_an_answer_is_translated_and_recorded(translated: House, provider: Provider) -> None:
+    session = await translated.session()
+    async with translated.openai(session) as client:
+        answer = await client.chat.completions.create(model="anthropic/claude-sonnet-4-5", messages=HI, max_tokens=9)
+    assert answer.choices[0].message.content == "bonjour"
+    (asked,) = provider.bodies
+    assert (asked["model"], asked["max_tokens"], provider.requests[0].path) == ("claude-sonnet-4-5", 9, "/v1/messages")
+    trajectory = await translated.trajectory(session)
+    (call,) = trajectory.calls
+    assert (call.status, call.finish, call.upstream) == ("answered", "stop", "litellm/anthropic/claude-sonnet-4-5")
+    assert (call.prompt_tokens, call.completion_tokens, trajectory.completion) == (11, 3, "bonjour")
+    assert call.cost is not None
+    assert call.cost > 0
+
+
+async def test_a_stream_is_translated_and_recorded(translated: House) -> None:
+    session = await translated.session()
+    async with translated.openai(session) as client:
+        stream = await client.chat.completions.create(model="claude-sonnet-4-5", messages=HI, stream=True)
+        said = [chunk.choices[0].delta.content or "" async for chunk in stream if chunk.choices]
+    assert "".join(said) == "bonjour"
+    (call,) = (await translated.trajectory(session)).calls
+    assert (call.status, call.finish, call.prompt_tokens, call.completion_tokens) == ("answered", "stop", 11, 3)
+
+
+async def test_a_refusal_keeps_its_status(translated: House, provider: Provider) -> None:
+    async def refuse(request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
+        error = {"type": "invalid_request_error", "message": "prompt is too long: 9 tokens > 5 maximum"}
+        return web.json_response({"type": "error", "error": error}, status=400)
+
+    provider.answer = refuse
+    session = await translated.session()
+    async with translated.openai(session) as client:
+        with pytest.raises(openai.BadRequestError, match="prompt is too long"):
+            await client.chat.completions.create(model="claude-sonnet-4-5", messages=HI)
+    (call,) = (await translated.trajectory(session)).calls
+    assert (call.cause, call.attempts) == ("context_overflow", 1)
+
+
+async def test_a_provider_that_litellm_does_not_know_is_told(translated: House) -> None:
+    session = await translated.session()
+    async with translated.openai(session) as client:
+        with pytest.raises(openai.BadRequestError, match="LLM Provider NOT provided"):
+            await client.chat.completions.create(model="litellm/wizardry/x", messages=HI)
+
+
+def test_a_target_says_where_it_leads() -> None:
+    assert Target(LiteLLMUpstream(), "gemini/x").label == "litellm/gemini/x"
