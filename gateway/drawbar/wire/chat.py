@@ -15,11 +15,11 @@ from drawbar.wire.chat_message import canonical, normal
 from drawbar.wire.chat_stream import ChatAssembler
 from drawbar.wire.chat_usage import usage
 from drawbar.wire.dialect import Assembler, BadBody, Overrides, Request, Response
-from drawbar.wire.fields import fields, items, joined, patched
+from drawbar.wire.fields import fields, items, joined, patched, string
 from drawbar.wire.message import Message
+from drawbar.wire.provider_error import said
 from drawbar.wire.tolerant import dump, load, load_object
 
-_STRING: Final = msgspec.json.Decoder(str)
 _TYPES: Final = {
     401: "authentication_error",
     403: "permission_error",
@@ -42,7 +42,7 @@ class ChatDialect:
         messages = items(values.pop("messages"), "messages")
         if not messages:
             raise BadBody("`messages` is empty")
-        model = _text(values.pop("model", None), "model")
+        model = string(values.pop("model", None), "model")
         stream = values.pop("stream", None)
         tools = bytes(values.pop("tools", b"null"))
         return Request(
@@ -93,22 +93,7 @@ class ChatDialect:
         return dump({"error": {"message": message, "type": kind, "param": None, "code": code}})
 
     def error_message(self, body: bytes) -> str:
-        try:
-            value = load(body)
-        except BadBody:
-            return body[:500].decode("utf-8", "replace").strip()
-        error = value.get("error", value) if isinstance(value, dict) else value
-        said = error.get("message", error.get("detail")) if isinstance(error, dict) else error
-        return (said if isinstance(said, str) else dump(value).decode("utf-8", "replace"))[:2000]
-
-
-def _text(value: msgspec.Raw | None, name: str) -> str:
-    if value is None:
-        raise BadBody(f"`{name}` is missing")
-    try:
-        return _STRING.decode(value)
-    except msgspec.MsgspecError as error:
-        raise BadBody(f"`{name}` must be a string") from error
+        return said(body)
 
 
 def _response(body: bytes) -> Response:

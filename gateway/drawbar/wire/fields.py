@@ -13,6 +13,7 @@ from drawbar.wire.tolerant import dump, load
 
 _FIELDS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _ITEMS: Final = msgspec.json.Decoder(list[msgspec.Raw])
+_STRING: Final = msgspec.json.Decoder(str)
 _KEY: Final = re.compile(rb'[ \t\n\r]*("(?:[^"\\]|\\.)*")[ \t\n\r]*:[ \t\n\r]*')
 _NEXT: Final = re.compile(rb"[ \t\n\r]*,?")
 _OPEN: Final = re.compile(rb"[ \t\n\r]*\{")
@@ -35,6 +36,16 @@ def items(value: msgspec.Raw | bytes, what: str) -> list[bytes]:
         return [bytes(item) for item in _ITEMS.decode(value)]
     except (msgspec.MsgspecError, RecursionError) as error:
         raise BadBody(f"`{what}` must be a list: {error}") from error
+
+
+def string(value: msgspec.Raw | bytes | None, name: str) -> str:
+    """A text that must be there. Raises `BadBody`."""
+    if value is None:
+        raise BadBody(f"`{name}` is missing")
+    try:
+        return _STRING.decode(value)
+    except msgspec.MsgspecError as error:
+        raise BadBody(f"`{name}` must be a string") from error
 
 
 def joined(values: Mapping[str, msgspec.Raw]) -> bytes:

@@ -34,11 +34,14 @@ def load_object(data: bytes | str, what: str) -> dict[str, Any]:
 
 
 def dump(value: Any, *, sort: bool = False) -> bytes:
-    """The JSON text of a value that `load` gave."""
+    """The JSON text of a value that `load` gave. Raises `BadBody` when it is nested too deeply to be written."""
     try:
         return orjson.dumps(value, option=orjson.OPT_SORT_KEYS if sort else None)
     except TypeError:
-        return json.dumps(whole(value), sort_keys=sort, separators=(",", ":")).encode()
+        try:
+            return json.dumps(whole(value), sort_keys=sort, separators=(",", ":")).encode()
+        except RecursionError as error:
+            raise BadBody("it is nested too deeply") from error
 
 
 def whole(value: Any) -> Any:
