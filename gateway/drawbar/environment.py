@@ -51,6 +51,8 @@ class Environment:
     """Handed to the rewards that ask for `judge` and have none of their own."""
     limits: Limits = field(default_factory=lambda: Limits(turns=50))
     """When a session must stop; a task can be stricter."""
+    concurrency: int | None = None
+    """How many rollouts at a time it can bear, whatever a run asks for; None: any number."""
     sampling: Mapping[str, Any] = field(default_factory=dict)
     """Set on every model request: `temperature`, ..."""
     models: Mapping[str, Model] = field(default_factory=dict)
@@ -66,6 +68,8 @@ class Environment:
             raise ConfigurationError(
                 f"An environment's name is made of lower-case letters, digits, '-' and '_': not {self.name!r}."
             )
+        if self.concurrency is not None and self.concurrency < 1:
+            raise ConfigurationError(f"Environment {self.name}: concurrency is 1 or more, not {self.concurrency!r}.")
         if self.tools and self.name in self.servers:
             raise ConfigurationError(
                 f"Environment {self.name}: `tools` become a server named {self.name!r}, which `servers` names too."

@@ -39,6 +39,7 @@ class _Top(msgspec.Struct, kw_only=True):
     """Task files (`TaskFile`)."""
     observation: Literal["text", "as-is"] = "text"
     default_model: str | None = None
+    concurrency: int | None = None
     servers: dict[str, Any] = {}
     rubric: dict[str, Any] = {}
     judge: dict[str, Any] | None = None
@@ -139,6 +140,7 @@ class _Reader:
                 system=top.system,
                 observation=top.observation,
                 default_model=top.default_model,
+                concurrency=top.concurrency,
                 sampling=top.sampling,
                 **parts,
             )

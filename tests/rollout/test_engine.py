@@ -315,3 +315,19 @@ async def test_a_model_that_is_scripted_gives_the_same_report_twice(reach: Reach
         reports = [await run(planned(environment, model="script"), access) for _ in range(2)]
     assert reports[0].rewards == reports[1].rewards
     assert reports[0].rewards["loud"][0] == pytest.approx(1 / 3)
+
+
+async def test_an_environment_says_how_many_rollouts_it_can_bear(reach: Reach) -> None:
+    running = most = 0
+
+    def watch(event: Event) -> None:
+        nonlocal running, most
+        running += isinstance(event, RolloutStarted) - isinstance(event, RolloutFinished)
+        most = max(most, running)
+
+    environment = house(concurrency=2)
+    async with reach(environment) as access:
+        await run(planned(environment, rollouts=3, concurrency=9), access, listen=watch)
+    assert most == 2
+    with pytest.raises(ConfigurationError, match="concurrency is 1 or more"):
+        house(concurrency=0)

@@ -87,17 +87,18 @@ def _live(console: Console) -> Iterator[Listener]:
 
 def _plain(stream: IO[str]) -> Listener:
     state = _State()
-    last = began = time.monotonic()
+    last = began = 0.0
 
     def say(text: str) -> None:
         stream.write(text + "\n")
         stream.flush()
 
     def listen(event: Event) -> None:
-        nonlocal last
+        nonlocal last, began
         state.take(event)
         now = time.monotonic()
         if isinstance(event, RunStarted):
+            last = began = now
             say(_begins(state))
         elif isinstance(event, RolloutRetried) and state.retries <= NOTES:
             say(_retry(event))

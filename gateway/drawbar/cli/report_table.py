@@ -12,7 +12,10 @@ from drawbar.causes import CAUSES
 from drawbar.rollout.report import PASS_THRESHOLD, Percentiles, Report
 
 NO_LLM = "No language model was used: {model!r} is a Python function that comes with the environment."
-HOW_TO_NAME_ONE = "Name one with: drawbar run {environment} --model gpt-5-mini --base-url https://api.openai.com/v1"
+HOW_TO_NAME_ONE = (
+    "Name one with: drawbar run {environment} --model gpt-5-mini (needs OPENAI_API_KEY), "
+    "or --model NAME --base-url URL [--api-key-env VARIABLE]"
+)
 
 
 def print_report(report: Report, console: Console) -> None:
@@ -63,6 +66,9 @@ def _rows(report: Report) -> Iterator[tuple[str, str]]:
         yield "turns", f"{report.turns:.1f} per rollout, {report.tool_calls:.1f} tool calls"
     yield "tokens", _tokens(report.tokens)
     yield "cost", "not known" if report.cost is None else f"${report.cost:.4f}"
+    if report.judge_tokens:
+        cost = "" if report.judge_cost is None else f", ${report.judge_cost:.4f}"
+        yield "judges", f"{report.judge_tokens:,} tokens{cost}"
     yield "time of a rollout", _seconds(report.rollout_seconds)
     yield "of a model call", _seconds(report.call_seconds)
     yield "of a tool call", _seconds(report.tool_seconds)

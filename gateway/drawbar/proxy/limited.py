@@ -9,7 +9,7 @@ from drawbar.proxy.upstream import Exchange, Headers, Upstream, UpstreamReply
 
 
 class LimitedUpstream:
-    """Passes exchanges on. A place is taken from the request's start until its answer has come whole or is let go of."""
+    """Passes exchanges on. A place is taken until the answer has come whole or is let go of."""
 
     def __init__(self, upstream: Upstream, places: asyncio.Semaphore) -> None:
         self._upstream = upstream

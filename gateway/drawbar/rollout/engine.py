@@ -56,7 +56,7 @@ async def run(
     try:
         with stop or anyio.CancelScope() as scope:
             async with _entered(plan.harness):
-                await _at_a_time(min(plan.concurrency, total), worker, jobs)
+                await _at_a_time(min(plan.at_a_time, total), worker, jobs)
         status = "interrupted" if scope.cancelled_caught else "finished"
     except anyio.get_cancelled_exc_class():
         status = "interrupted"

@@ -60,6 +60,11 @@ class Plan:
                 raise ConfigurationError(f"The number of {name} is {least} or more, not {value}.")
 
     @property
+    def at_a_time(self) -> int:
+        """How many rollouts go on at once: as many as the run wants and the environment can bear."""
+        return min(self.concurrency, self.environment.concurrency or self.concurrency)
+
+    @property
     def has_group_rewards(self) -> bool:
         """Whether rollouts are scored once all of their task are in, too."""
         return any(scorer.kind == "group" for scorer in self.environment.scoring.scorers.values())

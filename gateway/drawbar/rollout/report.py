@@ -57,6 +57,9 @@ class Report:
     tokens: Mapping[str, int]
     cost: float | None
     """US dollars of all rollouts, invalid ones too: they were paid for as well. None: no price is known."""
+    judge_tokens: int
+    judge_cost: float | None
+    """What judges spent, apart from the agents."""
     rollout_seconds: Percentiles
     call_seconds: Percentiles
     tool_seconds: Percentiles
@@ -105,6 +108,7 @@ class Report:
             "tool_calls": self.tool_calls,
             "tokens": dict(self.tokens),
             "cost": self.cost,
+            "judge": {"tokens": self.judge_tokens, "cost": self.judge_cost},
             "seconds": {
                 name: {"p50": found.p50, "p90": found.p90, "p99": found.p99}
                 for name, found in (
@@ -136,6 +140,8 @@ class Tally:
     _counts: Counter[str] = field(default_factory=Counter)
     _tokens: Counter[str] = field(default_factory=Counter)
     _cost: float | None = None
+    _judge_tokens: int = 0
+    _judge_cost: float | None = None
     _seconds: dict[str, array[float]] = field(default_factory=lambda: defaultdict(lambda: array("d")))
     _stops: Counter[str] = field(default_factory=Counter)
     _errors: Counter[str] = field(default_factory=Counter)
@@ -172,6 +178,9 @@ class Tally:
         )
         if result.cost is not None:
             self._cost = (self._cost or 0.0) + result.cost
+        self._judge_tokens += result.judge_tokens
+        if result.judge_cost is not None:
+            self._judge_cost = (self._judge_cost or 0.0) + result.judge_cost
         self._unhealthy.update(result.unhealthy)
         if result.error and (not result.valid or result.cause == "agent_failed"):
             self._examples.setdefault(result.cause, result.error)
@@ -218,6 +227,8 @@ class Tally:
             tool_calls=self._counts["tool_calls"] / valid if valid else None,
             tokens=dict(self._tokens),
             cost=self._cost,
+            judge_tokens=self._judge_tokens,
+            judge_cost=self._judge_cost,
             rollout_seconds=Percentiles.of(self._seconds["rollout"]),
             call_seconds=Percentiles.of(self._seconds["call"]),
             tool_seconds=Percentiles.of(self._seconds["tool"]),

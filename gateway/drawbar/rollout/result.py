@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
+import orjson
+
 from drawbar.causes import CAUSES
 from drawbar.record.rows import ScoreRow
 from drawbar.trajectory import Score, Trajectory
@@ -32,6 +34,9 @@ class RolloutResult:
     cached_tokens: int
     reasoning_tokens: int
     cost: float | None
+    judge_tokens: int = 0
+    """What its judges were asked and said; no part of the agent's own account."""
+    judge_cost: float | None = None
     seconds: float
     call_seconds: tuple[float, ...]
     tool_seconds: tuple[float, ...]
@@ -52,6 +57,7 @@ class RolloutResult:
     def of(cls, trajectory: Trajectory) -> RolloutResult:
         """The result of a recorded rollout (of a session that has a task)."""
         scores = _newest(trajectory.scores)
+        judged = [score.usage for score in trajectory.scores if score.usage]
         return cls(
             session=trajectory.id,
             task_key=trajectory.task.key if trajectory.task else "",
@@ -70,6 +76,8 @@ class RolloutResult:
             cached_tokens=trajectory.tokens("cached"),
             reasoning_tokens=trajectory.tokens("reasoning"),
             cost=trajectory.cost,
+            judge_tokens=sum(spent.get(f"{kind}_tokens") or 0 for spent in judged for kind in ("prompt", "completion")),
+            judge_cost=sum(known) if (known := [spent["cost"] for spent in judged if spent.get("cost")]) else None,
             seconds=(trajectory.ended or trajectory.started) - trajectory.started,
             call_seconds=tuple(c.ended - c.started for c in trajectory.calls if c.ended is not None),
             tool_seconds=tuple(c.ended - c.started for c in trajectory.tool_calls if c.ended is not None),
@@ -83,6 +91,7 @@ def with_scores(trajectory: Trajectory, rows: Iterable[ScoreRow]) -> Trajectory:
         Score(
             name=row.name, kind=row.kind, value=row.value, weight=row.weight, rubric_version=row.rubric_version,
             source=row.source, explanation=row.explanation, error=row.error, created=row.created,
+            usage=None if row.usage is None else orjson.loads(row.usage),
         )
         for row in rows
     )  # fmt: skip

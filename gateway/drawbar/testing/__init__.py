@@ -10,7 +10,7 @@ async with serve_chat([calls("search", query="tides"), says("The Moon.")]) as se
 
 from __future__ import annotations
 
-from drawbar.testing.chat_server import ChatServer, Cut, Failure, Hang, Received, serve_chat
+from drawbar.testing.chat_server import ChatServer, Cut, Failure, Hang, Line, Received, serve_chat
 from drawbar.testing.script import Reply, ScriptedModel, calls, says, together
 from drawbar.testing.tools import tool_server
 
@@ -19,6 +19,7 @@ __all__ = [
     "Cut",
     "Failure",
     "Hang",
+    "Line",
     "Received",
     "Reply",
     "ScriptedModel",

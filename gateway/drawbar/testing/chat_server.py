@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import orjson
 from aiohttp import web
@@ -42,7 +42,8 @@ class Cut:
     after: int = 1
 
 
-Line = Reply | Failure | Hang | Cut
+Line: TypeAlias = Reply | Failure | Hang | Cut
+"""What a served model does in one turn."""
 
 
 @dataclass(frozen=True, slots=True)

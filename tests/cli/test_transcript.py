@@ -1,0 +1,90 @@
+"""A session on paper: everything that a person needs to see why it went as it did."""
+
+from __future__ import annotations
+
+import io
+
+from rich.console import Console
+
+from drawbar.cli.transcript import LINES, print_transcript
+from drawbar.task import Task
+from drawbar.trajectory import Call, Finding, Node, Score, ToolCall, Trajectory
+from drawbar.wire.message import Media, Message, Reasoning, Text, ToolResult, ToolUse
+
+
+def printed(trajectory: Trajectory, *, full: bool = False) -> str:
+    stream = io.StringIO()
+    print_transcript(trajectory, Console(file=stream, width=100), full=full)
+    return stream.getvalue()
+
+
+def node(id: bytes, parent: bytes | None, message: Message) -> Node:
+    return Node(id, parent, 0, "chat", b"{}", message)
+
+
+def call(seq: int, **changes: object) -> Call:
+    given = {
+        "id": f"call_{seq}", "seq": seq, "dialect": "chat", "model": "m", "upstream": "m", "request": b"u",
+        "reply": None, "message": None, "status": "answered", "http_status": 200, "cause": None, "error": None,
+        "finish": "stop", "streamed": False, "attempts": 1, "prompt_tokens": 10, "completion_tokens": 2, "cached_tokens": None,
+        "reasoning_tokens": None, "cost": 0.01, "started": 1.0, "first_byte": 1.1, "ended": 1.5,
+    }  # fmt: skip
+    return Call(**{**given, **changes})  # type: ignore[arg-type]
+
+
+TOOL_CALL = ToolCall(
+    id="tc", seq=0, server="sea", tool="look", name="look", arguments={"word": "tide"}, result=None, shown=None,
+    text="cut", is_error=True, status="answered", error=None, started=1.0, ended=1.25, tool_use_id="use",
+    seen="truncated",
+)  # fmt: skip
+LONG = "\n".join(f"line {n}" for n in range(LINES + 5))
+TRAJECTORY = Trajectory(
+    id="ses_1",
+    run="run_1",
+    environment="sea",
+    task=Task(key="tides", prompt="Why tides?"),
+    attempt=1,
+    harness="loop",
+    model="m",
+    status="ended",
+    stop="limit_turns",
+    error="The limit of 2 turns is reached.",
+    started=1.0,
+    ended=4.0,
+    calls=(call(0, reply=b"d"), call(1, status="failed", cause="upstream_unavailable", error="HTTP 503")),
+    tool_calls=(TOOL_CALL,),
+    nodes={
+        b"u": node(b"u", None, Message("user", (Text("Why tides? [bold]not markup[/bold]"),))),
+        b"a": node(b"a", b"u", Message("assistant", (Reasoning("hm"), ToolUse("use", "look", {"word": "tide"}, "{}")))),
+        b"t": node(b"t", b"a", Message("tool", (ToolResult("use", LONG),))),
+        b"d": node(b"d", b"t", Message("assistant", (Text("The Moon."), Media("image", "data:...")))),
+        b"x": node(b"x", b"u", Message("assistant", (Text("another try"),))),
+    },
+    scores=(
+        Score(name="right", kind="reward", value=1.0, weight=1.0, rubric_version="v", explanation="as in the book"),
+        Score(name="style", kind="metric", value=None, weight=0.0, rubric_version="v", error="it raised"),
+    ),
+    health=(Finding("truncated_result", "look was cut"),),
+)
+
+
+def test_a_session_is_told_from_its_task_to_its_health() -> None:
+    out = printed(TRAJECTORY)
+    for part in (
+        "ses_1", "sea · loop · m · task tides, rollout 0, attempt 2", "limit_turns in 3.0 s: 1 turns, 1 tool calls",
+        "20 + 4 tokens, $0.0200", "limit_turns: The limit of 2 turns is reached.", "[bold]not markup[/bold]", "hm",
+        '→ look(word="tide")', "sea/look  250 ms  error  the model saw it truncated", "The Moon.", "[image: data:...]",
+        "1 more branch of this conversation", "model call 2 failed: upstream_unavailable: HTTP 503", "as in the book",
+        "it raised", "reward 1.000", "truncated_result: look was cut",
+    ):  # fmt: skip
+        assert part in out, part
+
+
+def test_long_texts_are_shortened_unless_all_is_asked_for() -> None:
+    assert "… 5 more lines (--full)" in printed(TRAJECTORY)
+    assert f"line {LINES + 4}" not in printed(TRAJECTORY)
+    assert f"line {LINES + 4}" in printed(TRAJECTORY, full=True)
+
+
+def test_a_session_without_a_word_is_shown_too() -> None:
+    assert "still open: 0 turns" in printed(Trajectory(id="ses_2"))
