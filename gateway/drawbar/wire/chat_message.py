@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import Any, Final, cast
 
-from drawbar.wire.dialect import BadBody
+from drawbar.wire.arguments import parsed
 from drawbar.wire.message import Block, Media, Message, Other, Reasoning, Role, Text, ToolResult, ToolUse
-from drawbar.wire.tolerant import dump, load, load_object
+from drawbar.wire.tolerant import dump, load_object
 
 _REASONING: Final = frozenset({"thinking", "redacted_thinking", "reasoning", "reasoning_text"})
 _ASSISTANT: Final = ("refusal", "audio", "function_call")
@@ -67,19 +67,7 @@ def _call(call: Any) -> Any:
         return {
             key: value for key, value in call.items() if value is not None and key not in ("index", "cache_control")
         }
-    return {"id": call.get("id"), "name": function.get("name"), "arguments": _arguments(function.get("arguments"))}
-
-
-def _arguments(arguments: Any) -> Any:
-    """Arguments as a value; a text that is not JSON stays as it is, and none at all is an empty object."""
-    if arguments is None or arguments == "":
-        return {}
-    if not isinstance(arguments, str):
-        return arguments
-    try:
-        return load(arguments)
-    except BadBody:
-        return arguments
+    return {"id": call.get("id"), "name": function.get("name"), "arguments": parsed(function.get("arguments"))}
 
 
 def normal(message: bytes) -> Message:
@@ -153,7 +141,7 @@ def _tool_use(call: dict[str, Any]) -> ToolUse:
     body = call.get(kind)
     function = body if isinstance(body, dict) else {}
     said = function.get("input" if kind == "custom" else "arguments")
-    arguments = _arguments(said)
+    arguments = parsed(said)
     return ToolUse(
         id=str(call.get("id") or ""),
         name=str(function.get("name") or ""),
