@@ -41,6 +41,10 @@ class Request:
     """The tool schemas, one JSON text."""
     envelope: bytes
     """Every other field, as one JSON object."""
+    previous: str | None = None
+    """The name of what the provider keeps of this conversation: `messages` go on from the reply that has it."""
+    standing: int = 0
+    """How many of the first messages are said anew with each request, whatever it goes on from: instructions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,8 @@ class Response:
     usage: Usage
     envelope: bytes
     """Every other field (id, model, logprobs, token ids, provider's own), one JSON object."""
+    names: tuple[str, ...] = ()
+    """What a later `Request.previous` may call the conversation up to and with this reply: the answer's id, say."""
 
 
 @dataclass(frozen=True, slots=True)
