@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
+
+_MOST: Final = 2**53
+"""No amount is larger: what claims to be would not fit into the record."""
 
 
 def count(value: Any) -> int | None:
@@ -22,4 +25,4 @@ def within(value: dict[str, Any], outer: str, inner: str) -> Any:
 
 
 def _is_amount(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < float("inf")
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < _MOST
