@@ -26,7 +26,8 @@ def call(seq: int, **changes: object) -> Call:
     given = {
         "id": f"call_{seq}", "seq": seq, "dialect": "chat", "model": "m", "upstream": "m", "request": b"u",
         "reply": None, "message": None, "status": "answered", "http_status": 200, "cause": None, "error": None,
-        "finish": "stop", "streamed": False, "attempts": 1, "prompt_tokens": 10, "completion_tokens": 2, "cached_tokens": None,
+        "finish": "stop", "streamed": False, "attempts": 1, "prompt_tokens": 10, "completion_tokens": 2,
+        "cached_tokens": None,
         "reasoning_tokens": None, "cost": 0.01, "started": 1.0, "first_byte": 1.1, "ended": 1.5,
     }  # fmt: skip
     return Call(**{**given, **changes})  # type: ignore[arg-type]

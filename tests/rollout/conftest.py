@@ -25,9 +25,13 @@ Reach = Callable[..., AbstractAsyncContextManager[LocalAccess]]
 def reach(tmp_path: Path) -> Reach:
     @asynccontextmanager
     async def opened(
-        environment: Environment, *, base_url: str | None = None, store: Store | None = None
+        environment: Environment,
+        *,
+        base_url: str | None = None,
+        store: Store | None = None,
+        concurrency: int | None = None,
     ) -> AsyncIterator[LocalAccess]:
-        models = Models(in_process=environment.models, base_url=base_url)
+        models = Models(in_process=environment.models, base_url=base_url, concurrency=concurrency)
         settings = Settings(retries=RetryPolicy(attempts=1))
         kept = store or Store.open(tmp_path / "runs.db")
         try:

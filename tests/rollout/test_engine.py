@@ -6,7 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
+import anyio
+import anyio.lowlevel
 import pytest
+from aiohttp import web
 
 from drawbar import Assignment, Environment, Limits, Outcome, Task, Trajectory, group_reward, metric, reward
 from drawbar.errors import ConfigurationError, StoreError
@@ -331,3 +334,33 @@ async def test_an_environment_says_how_many_rollouts_it_can_bear(reach: Reach) -
     assert most == 2
     with pytest.raises(ConfigurationError, match="concurrency is 1 or more"):
         house(concurrency=0)
+
+
+async def test_a_provider_is_sent_no_more_requests_at_a_time_than_allowed(reach: Reach) -> None:
+    waiting = most = 0
+    may_answer = anyio.Event()
+
+    async def count(request: web.Request) -> web.Response:
+        nonlocal waiting, most
+        waiting += 1
+        most = max(most, waiting)
+        if waiting == 3:
+            may_answer.set()
+        await may_answer.wait()
+        await anyio.lowlevel.checkpoint()
+        waiting -= 1
+        return web.json_response({"choices": [{"index": 0, "message": says("hi"), "finish_reason": "stop"}]})
+
+    application = web.Application()
+    application.router.add_post("/v1/chat/completions", count)
+    runner = web.AppRunner(application)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    url = f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
+    environment = house(tools=[], tasks=[Task(key=f"t{i}", prompt="Hello.", answer="hi") for i in range(30)])
+    try:
+        async with reach(environment, base_url=url, concurrency=3) as access:
+            report = await run(planned(environment, model="m", harness=ChatHarness()), access)
+    finally:
+        await runner.cleanup()
+    assert (report.valid, most) == (30, 3)

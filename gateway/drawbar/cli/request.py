@@ -35,6 +35,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     tasks: int | None = None
     rollouts: int = 1
     concurrency: int = 32
+    upstream_concurrency: int | None = None
     retries: int = 2
     seed: int | None = None
     shuffle: bool = False
@@ -145,7 +146,13 @@ def models_for(request: Request, environment: Environment) -> Models:
         key = os.environ.get(request.api_key_env)
         if not key:
             raise ConfigurationError(f"{request.api_key_env} is not set, which --api-key-env names.")
-    models = Models(in_process=environment.models, base_url=request.base_url, api_key=key, fallbacks=request.fallbacks)
+    models = Models(
+        in_process=environment.models,
+        base_url=request.base_url,
+        api_key=key,
+        fallbacks=request.fallbacks,
+        concurrency=request.upstream_concurrency,
+    )
     try:
         models.targets(chosen_model(request, environment))
     except UpstreamError as error:

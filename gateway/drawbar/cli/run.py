@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(add_completion=False)
 
-_CHANGEABLE = ("concurrency", "retries")
+_CHANGEABLE = ("concurrency", "upstream_concurrency", "retries")
 """What may be said anew when a run is resumed."""
 _ELSEWHERE = ("store", "gateway", "gateway_key_env", "resume", "json", "quiet")
 """What is no part of the run; everything else is the run's."""
@@ -31,6 +31,7 @@ def run(
     base_url: options.BaseUrl = None,
     api_key_env: options.ApiKeyEnv = None,
     fallback: options.Fallback = None,
+    upstream_concurrency: options.UpstreamConcurrency = None,
     temperature: options.Temperature = None,
     top_p: options.TopP = None,
     max_completion_tokens: options.MaxCompletionTokens = None,
@@ -76,7 +77,8 @@ def _request(given: Mapping[str, Any]) -> Request:
     if given["environment"] is None:
         raise ConfigurationError("Which environment? `drawbar run ENV`; `drawbar env list` names the installed ones.")
     as_they_are = (
-        "model", "base_url", "api_key_env", "harness", "tasks", "rollouts", "concurrency", "retries", "seed", "shuffle",
+        "model", "base_url", "api_key_env", "harness", "tasks", "rollouts", "concurrency", "upstream_concurrency",
+        "retries", "seed", "shuffle",
         "max_turns", "max_tokens", "max_cost", "max_seconds", "judge_model",
     )  # fmt: skip
     return Request(

@@ -35,6 +35,12 @@ ApiKeyEnv = Annotated[
 Fallback = Annotated[
     list[str] | None, _option("--fallback", panel=_MODEL, metavar="MODEL", help="Asked when it fails. Repeatable.")
 ]
+UpstreamConcurrency = Annotated[
+    int | None,
+    _option(
+        "--upstream-concurrency", panel=_MODEL, min=1, help="Requests in flight to one provider. Default: any number."
+    ),
+]
 Temperature = Annotated[float | None, _option("--temperature", panel=_MODEL)]
 TopP = Annotated[float | None, _option("--top-p", panel=_MODEL)]
 MaxCompletionTokens = Annotated[

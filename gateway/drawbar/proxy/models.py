@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from drawbar.errors import ConfigurationError, UnknownName
 from drawbar.proxy.asking import Answered, ask
 from drawbar.proxy.failures import RetryPolicy
 from drawbar.proxy.in_process import InProcessUpstream
+from drawbar.proxy.limited import LimitedUpstream
 from drawbar.proxy.providers import BARE, PROVIDERS, TRANSLATED, Provider
 from drawbar.proxy.upstream import Exchange, Upstream, UpstreamError
 from drawbar.wire import CHAT
@@ -47,6 +49,7 @@ class Models:
         fallbacks: Sequence[str] = (),
         retries: RetryPolicy | None = None,
         timeout: float = 600.0,
+        concurrency: int | None = None,
     ) -> None:
         """
         Args:
@@ -54,6 +57,7 @@ class Models:
             api_key: its key. Providers' keys come from variables of their own, so that none is sent to another.
             fallbacks: models that are asked, in order, when the one that was named fails.
             timeout: seconds without a byte after which an upstream counts as dead.
+            concurrency: how many requests each upstream is sent at a time; later ones wait. None: any number.
 
         Raises:
             ConfigurationError: a base URL that is none, or a key without one.
@@ -69,6 +73,8 @@ class Models:
         self._fallbacks = tuple(fallbacks)
         self._timeout = timeout
         self.retries = retries or RetryPolicy()
+        self._concurrency = concurrency
+        self._places: dict[str, asyncio.Semaphore] = {}
         self._upstreams: dict[str, Upstream] = {}
         if base_url is not None:
             if urlsplit(base_url).scheme not in ("http", "https") or not urlsplit(base_url).netloc:
@@ -83,7 +89,8 @@ class Models:
         Raises:
             UpstreamError: no provider is known for it (404).
         """
-        return [self._target(name, own or {}) for name in (model, *self._fallbacks)]
+        found = [self._target(name, own or {}) for name in (model, *self._fallbacks)]
+        return found if self._concurrency is None else [self._limited(target, self._concurrency) for target in found]
 
     def names(self) -> list[str]:
         """The models that are known by name."""
@@ -122,6 +129,10 @@ class Models:
         upstreams, self._upstreams = self._upstreams, {}
         for upstream in upstreams.values():
             await upstream.aclose()
+
+    def _limited(self, target: Target, concurrency: int) -> Target:
+        places = self._places.setdefault(target.upstream.name, asyncio.Semaphore(concurrency))
+        return Target(LimitedUpstream(target.upstream, places), target.model)
 
     def _target(self, model: str, own: Mapping[str, Model]) -> Target:
         for models in (own, self._in_process):
