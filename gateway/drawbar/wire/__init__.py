@@ -7,11 +7,15 @@ from types import MappingProxyType
 
 from drawbar.wire.chat import ChatDialect
 from drawbar.wire.dialect import Dialect
+from drawbar.wire.messages import MessagesDialect
 
 CHAT: Dialect = ChatDialect()
 """OpenAI chat completions."""
 
-DIALECTS: Mapping[str, Dialect] = MappingProxyType({CHAT.name: CHAT})
+MESSAGES: Dialect = MessagesDialect()
+"""Anthropic messages."""
+
+DIALECTS: Mapping[str, Dialect] = MappingProxyType({dialect.name: dialect for dialect in (CHAT, MESSAGES)})
 """Every dialect that is spoken, by name."""
 
-__all__ = ["CHAT", "DIALECTS", "Dialect"]
+__all__ = ["CHAT", "DIALECTS", "MESSAGES", "Dialect"]
