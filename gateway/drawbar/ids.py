@@ -15,8 +15,10 @@ _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford base 32: no i, l, o,
 _random = random.Random()
 """For what need not be secret. The system's own source would let go of the interpreter lock at each call, and with a
 busy thread beside it each then waits for its turn."""
-if hasattr(os, "register_at_fork"):
+_keys: list[str] = []
+if hasattr(os, "register_at_fork"):  # a child must not hand out what its parent will
     os.register_at_fork(after_in_child=_random.seed)
+    os.register_at_fork(after_in_child=_keys.clear)
 _ENCODED = [a + b for a in _ALPHABET for b in _ALPHABET]
 
 
@@ -28,7 +30,12 @@ def new_id(prefix: str) -> str:
 
 def new_key() -> str:
     """A new session key: 160 random bits. A key is a secret; the store keeps its `digest` alone."""
-    return "dbk_" + secrets.token_hex(20)
+    while True:
+        try:
+            return "dbk_" + _keys.pop()
+        except IndexError:  # a supply at a time, for the reason above
+            source = secrets.token_hex(20 * 64)
+            _keys.extend(source[at : at + 40] for at in range(0, len(source), 40))
 
 
 def digest(*parts: bytes) -> bytes:

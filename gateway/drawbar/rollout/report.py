@@ -6,7 +6,7 @@ import math
 from array import array
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import orjson
@@ -110,12 +110,9 @@ class Report:
             "cost": self.cost,
             "judge": {"tokens": self.judge_tokens, "cost": self.judge_cost},
             "seconds": {
-                name: {"p50": found.p50, "p90": found.p90, "p99": found.p99}
-                for name, found in (
-                    ("rollout", self.rollout_seconds),
-                    ("model_call", self.call_seconds),
-                    ("tool_call", self.tool_seconds),
-                )
+                "rollout": asdict(self.rollout_seconds),
+                "model_call": asdict(self.call_seconds),
+                "tool_call": asdict(self.tool_seconds),
             },
             "stops": dict(self.stops),
             "errors": dict(self.errors),
