@@ -7,7 +7,9 @@ from types import MappingProxyType
 
 from drawbar.wire.chat import ChatDialect
 from drawbar.wire.dialect import Dialect
+from drawbar.wire.gemini import GeminiDialect
 from drawbar.wire.messages import MessagesDialect
+from drawbar.wire.responses import ResponsesDialect
 
 CHAT: Dialect = ChatDialect()
 """OpenAI chat completions."""
@@ -15,7 +17,15 @@ CHAT: Dialect = ChatDialect()
 MESSAGES: Dialect = MessagesDialect()
 """Anthropic messages."""
 
-DIALECTS: Mapping[str, Dialect] = MappingProxyType({dialect.name: dialect for dialect in (CHAT, MESSAGES)})
+GEMINI: Dialect = GeminiDialect()
+"""Google Gemini: `generateContent`."""
+
+RESPONSES: Dialect = ResponsesDialect()
+"""OpenAI Responses."""
+
+DIALECTS: Mapping[str, Dialect] = MappingProxyType(
+    {dialect.name: dialect for dialect in (CHAT, MESSAGES, GEMINI, RESPONSES)}
+)
 """Every dialect that is spoken, by name."""
 
-__all__ = ["CHAT", "DIALECTS", "MESSAGES", "Dialect"]
+__all__ = ["CHAT", "DIALECTS", "GEMINI", "MESSAGES", "RESPONSES", "Dialect"]
