@@ -7,7 +7,7 @@ is kept.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
@@ -17,17 +17,9 @@ from drawbar.wire.chat_usage import usage
 from drawbar.wire.dialect import Assembler, BadBody, Overrides, Request, Response
 from drawbar.wire.fields import fields, items, joined, patched, string
 from drawbar.wire.message import Message
+from drawbar.wire.openai_error import openai_error
 from drawbar.wire.provider_error import said
 from drawbar.wire.tolerant import dump, load, load_object
-
-_TYPES: Final = {
-    401: "authentication_error",
-    403: "permission_error",
-    404: "not_found_error",
-    409: "conflict_error",
-    413: "request_too_large",
-    429: "rate_limit_error",
-}
 
 
 class ChatDialect:
@@ -89,8 +81,7 @@ class ChatDialect:
         return ChatAssembler()
 
     def error(self, status: int, message: str, code: str) -> bytes:
-        kind = _TYPES.get(status, "invalid_request_error" if status < 500 else "server_error")
-        return dump({"error": {"message": message, "type": kind, "param": None, "code": code}})
+        return dump({"error": openai_error(status, message, code)})
 
     def error_message(self, body: bytes) -> str:
         return said(body)
