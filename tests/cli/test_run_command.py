@@ -17,7 +17,7 @@ def test_a_run_ends_with_a_report_on_standard_output_and_progress_elsewhere(draw
     assert ended.status == 0, ended.err
     assert "reward" in ended.out
     assert "0.500" in ended.out
-    assert "4 of 4 tasks" in ended.out
+    assert "4 on 4 tasks" in ended.out
     assert "4/4 rollouts" in ended.err
     assert "4/4 rollouts" not in ended.out
     assert Path("drawbar.db").exists()

@@ -60,7 +60,7 @@ def _rows(report: Report) -> Iterator[tuple[str, str]]:
         yield f"pass@k (reward >= {PASS_THRESHOLD:g})", _by_k(report.pass_at)
         yield "pass^k", _by_k(report.pass_hat)
     kept = f", {report.kept} kept from before" if report.kept else ""
-    yield "rollouts", f"{report.rollouts} of {report.tasks} tasks{kept}"
+    yield "rollouts", f"{report.rollouts} on {report.tasks} tasks{kept}"
     yield "ended by", _counts(report.stops) or "none is valid"
     if report.turns is not None and report.tool_calls is not None:
         yield "turns", f"{report.turns:.1f} per rollout, {report.tool_calls:.1f} tool calls"
