@@ -11,7 +11,6 @@ import asyncio
 import logging
 import queue
 import threading
-import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -63,7 +62,9 @@ class Recorder:
         self._redact = redact
         self._max_pending = max_pending
         self._linger = linger
-        self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Sequence[_Item] | None] = queue.SimpleQueue()
+        self._posted: list[_Item] = []  # what nobody waits for is handed over in one go: waking a thread is dear
+        self._timer: asyncio.TimerHandle | None = None
         self._pending = 0
         self._failing: StoreError | None = None
         self._room: asyncio.Event = asyncio.Event()
@@ -87,6 +88,7 @@ class Recorder:
         """
         self._closing = True
         self._room.set()
+        self._hand_over()
         self._queue.put(None)
         assert self._thread is not None
         with anyio.CancelScope(shield=True):
@@ -104,7 +106,9 @@ class Recorder:
             StoreError: the queue is full and the store cannot be written. The rows were not taken.
         """
         await self._admit(len(rows))
-        self._queue.put(_Item(rows, None))
+        self._posted.append(_Item(rows, None))
+        if self._timer is None:
+            self._timer = self._loop.call_later(self._linger, self._hand_over)
 
     async def commit(self, *rows: Row) -> None:
         """Hand rows in and return when they, and everything handed in before, are durable.
@@ -117,8 +121,18 @@ class Recorder:
         """
         await self._admit(len(rows))
         waiter = self._loop.create_future()
-        self._queue.put(_Item(rows, waiter))
+        self._hand_over(_Item(rows, waiter))
         await waiter
+
+    def _hand_over(self, *items: _Item) -> None:
+        """Give the thread what was posted, and then these."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        handed = [*self._posted, *items]
+        self._posted.clear()
+        if handed:
+            self._queue.put(handed)
 
     async def _admit(self, count: int) -> None:
         """Wait until there is room, and take it."""
@@ -225,24 +239,20 @@ class Recorder:
         return None
 
     def _gather(self) -> tuple[list[_Item], bool]:
-        """What has come, as one batch, and whether more may come. Lingers only while nobody waits for it."""
+        """What has come, as one batch, and whether more may come."""
         try:
-            item = self._queue.get(timeout=RETRY_SECONDS if self._kept else None)
+            handed = self._queue.get(timeout=RETRY_SECONDS if self._kept else None)
         except queue.Empty:
             return [], True
         items: list[_Item] = []
-        hurry = False
         size = 0
-        deadline = time.monotonic() + self._linger
-        while item is not None:
-            items.append(item)
-            size += len(item.rows)
-            hurry = hurry or item.waiter is not None
+        while handed is not None:
+            items += handed
+            size += sum(len(item.rows) for item in handed)
             if size >= _LARGEST_BATCH:
                 return items, True
             try:
-                left = 0.0 if hurry else deadline - time.monotonic()
-                item = self._queue.get(timeout=left) if left > 0 else self._queue.get_nowait()
+                handed = self._queue.get_nowait()
             except queue.Empty:
                 return items, True
         return items, False
