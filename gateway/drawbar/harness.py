@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -63,3 +63,19 @@ class Harness(Protocol):
     name: str
 
     async def run(self, assignment: Assignment, /) -> Outcome: ...
+
+
+class Installation(Protocol):
+    """What a harness that runs a foreign agent has as its class attribute `install`: `drawbar harness install` asks it.
+
+    Such a class says as `dialect` and `mcp` which dialect and which revision of MCP its agent speaks.
+    """
+
+    @property
+    def version(self) -> str: ...
+
+    @property
+    def installed(self) -> bool: ...
+
+    def install(self, say: Callable[[str], None], /) -> None:
+        """Fetch what is missing, telling `say` what goes on. Raises `HarnessError`."""

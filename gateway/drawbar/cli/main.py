@@ -19,7 +19,7 @@ COMMANDS: Final = {
     "run": "Run an environment with a model and report.",
     "serve": "Serve the gateway for agents of your own.",
     "env": "List, show, make and validate environments.",
-    "harness": "List the harnesses that can run an agent.",
+    "harness": "List and install harnesses that can run an agent.",
     "runs": "List the runs in a store.",
     "show": "Show a run's report, or a session as a person likes to read it.",
     "compare": "Compare two runs, paired by task.",
