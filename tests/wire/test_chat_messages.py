@@ -130,6 +130,7 @@ def test_what_means_something_else_is_another(one: bytes, other: bytes) -> None:
         b'{"role":"user","content":"\\ud83d"}',
         b'{"role":"user","content":' + b"[" * 300 + b"]" * 300 + b"}",
         raw(role="user", content=[[1], "a", None]),
+        raw(role="user", content=[{"type": ["text"]}, {"type": {}}]),
     ],
 )
 def test_odd_messages_are_taken_as_they_are(odd: bytes) -> None:

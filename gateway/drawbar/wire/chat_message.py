@@ -13,7 +13,7 @@ from drawbar.wire.arguments import parsed
 from drawbar.wire.message import Block, Media, Message, Other, Reasoning, Role, Text, ToolResult, ToolUse
 from drawbar.wire.tolerant import dump, load_object
 
-_REASONING: Final = frozenset({"thinking", "redacted_thinking", "reasoning", "reasoning_text"})
+_REASONING: Final = ("thinking", "redacted_thinking", "reasoning", "reasoning_text")
 _ASSISTANT: Final = ("refusal", "audio", "function_call")
 """What says something in an assistant's message, beside content and tool calls: clients lose all else."""
 _NOT_IDENTITY: Final = frozenset({"role", "content", "tool_calls", "cache_control"})

@@ -16,9 +16,10 @@ from drawbar.wire.dialect import BadBody
 from drawbar.wire.message import Block, Media, Message, Other, Reasoning, Role, Text, ToolResult, ToolUse
 from drawbar.wire.tolerant import dump, load_object
 
-_REASONING: Final = frozenset({"thinking", "redacted_thinking"})
-_USES: Final = frozenset({"tool_use", "server_tool_use", "mcp_tool_use"})
-_RESULTS: Final = frozenset({"tool_result", "mcp_tool_result"})
+# Not sets: a careless body's `type` may be anything, and not all of it can be looked up in one.
+_REASONING: Final = ("thinking", "redacted_thinking")
+_USES: Final = ("tool_use", "server_tool_use", "mcp_tool_use")
+_RESULTS: Final = ("tool_result", "mcp_tool_result")
 _CALL: Final = ("type", "id", "name", "server_name")
 """What identifies a call, beside its input: some clients lose all else."""
 _NOT_IDENTITY: Final = frozenset({"cache_control", "caller"})
