@@ -18,28 +18,20 @@ Of our own environment it inherits no more than `PATH`, `HOME`, the locale and t
 from __future__ import annotations
 
 import json
-import os
 import re
 import shlex
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import anyio
-
-from drawbar.errors import ConfigurationError, HarnessError, UnknownName
+from drawbar.errors import ConfigurationError, UnknownName
 from drawbar.harness import Assignment, Outcome
-from drawbar.tools.warden import Warden
-from drawbar_harnesses.processes import Child, child
+from drawbar_harnesses.opening import prompt_of, system_of
+from drawbar_harnesses.launch import Programs, Start, inherited
 
-INHERITED = (
-    "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TERM", "TMPDIR", "TZ", "SSL_CERT_FILE",
-    "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS", "REQUESTS_CA_BUNDLE", "VIRTUAL_ENV", "SYSTEMROOT",
-)  # fmt: skip
 PLACEHOLDERS = {
     "prompt": "the prompt",
     "prompt_file": "a file that holds it",
@@ -93,8 +85,7 @@ class CommandHarness:
         self._command = _split(command) if isinstance(command, str) else [str(part) for part in command]
         self._env = _object(env) if isinstance(env, str) else dict(env)
         self._pass_env = [name.strip() for name in pass_env.split(",")] if isinstance(pass_env, str) else pass_env
-        self._timeout = timeout
-        self._shared: Warden | None = None
+        self._programs = Programs(timeout)
         if not self._command:
             raise ConfigurationError(
                 "The command harness needs a program: --harness-option command='my-agent --task {prompt_file}'."
@@ -108,61 +99,21 @@ class CommandHarness:
             raise ConfigurationError(f"The command harness cannot find the program {program!r}, or may not run it.")
 
     async def __aenter__(self) -> CommandHarness:
-        self._shared = Warden()
+        await self._programs.__aenter__()
         return self
 
     async def __aexit__(self, *exception: object) -> None:
-        shared, self._shared = self._shared, None
-        if shared is not None:
-            await shared.close()
+        await self._programs.__aexit__(*exception)
 
     async def run(self, assignment: Assignment, /) -> Outcome:
         with _desk(assignment) as desk:
-            async with self._guarded() as warden:
-                return await self._start(assignment, desk, warden)
-
-    @asynccontextmanager
-    async def _guarded(self) -> AsyncIterator[Warden]:
-        """The warden of all rollouts, or, outside a run, one for this rollout alone."""
-        if self._shared is not None:
-            yield self._shared
-            return
-        warden = Warden()
-        try:
-            yield warden
-        finally:
-            with anyio.CancelScope(shield=True):
-                await warden.close()
-
-    async def _start(self, assignment: Assignment, desk: _Desk, warden: Warden) -> Outcome:
-        environment = self._environment(assignment, desk)
-        command = [_filled(part, desk.values) for part in self._command]
-        mark = f"DRAWBAR_SESSION={assignment.session}"
-        try:
-            async with child(command, env=environment, cwd=desk.workdir, mark=mark, warden=warden) as program:
-                return await self._attend(program, assignment)
-        except OSError as error:
-            raise HarnessError(f"{command[0]!r} could not be started: {error}") from error
-
-    async def _attend(self, program: Child, assignment: Assignment) -> Outcome:
-        seconds = min((s for s in (self._timeout, assignment.limits.seconds) if s is not None), default=None)
-        status: int | None = None
-        with anyio.move_on_after(seconds):
-            status = await program.wait()
-        output = {"stdout": program.stdout, "stderr": program.stderr}
-        if status is None:
-            return Outcome("limit_time", f"{self._command[0]} was stopped after {seconds:g} s.", output)
-        if status == 0:
-            return Outcome("completed", None, output)
-        how = f"ended with exit status {status}" if status > 0 else f"was killed by signal {-status}"
-        last = output["stderr"].strip()[-300:]
-        return Outcome("agent_failed", f"{self._command[0]} {how}{': ' + last if last else ''}", output)
+            command = [_filled(part, desk.values) for part in self._command]
+            start = Start(command, self._environment(assignment, desk), desk.workdir, self._command[0])
+            return await self._programs.run(start, assignment)
 
     def _environment(self, assignment: Assignment, desk: _Desk) -> dict[str, str]:
         values = desk.values
-        passed = (*INHERITED, *(name for name in os.environ if name.startswith("LC_")), *self._pass_env)
-        environment = {name: os.environ[name] for name in passed if name in os.environ}
-        environment |= {
+        environment = inherited(*self._pass_env) | {
             "OPENAI_BASE_URL": values["openai_base_url"],
             "OPENAI_API_BASE": values["openai_base_url"],
             "OPENAI_API_KEY": assignment.key,
@@ -177,7 +128,6 @@ class CommandHarness:
             "DRAWBAR_MCP_CONFIG": values["mcp_config"],
             "DRAWBAR_PROMPT_FILE": values["prompt_file"],
             "DRAWBAR_MESSAGES_FILE": values["messages_file"],
-            "DRAWBAR_SESSION": assignment.session,
             "DRAWBAR_TASK": assignment.task.key,
         }
         if assignment.seed is not None:
@@ -214,7 +164,7 @@ def _desk(assignment: Assignment) -> Iterator[_Desk]:
 
 def _laid(workdir: Path, assignment: Assignment) -> _Desk:
     messages = [dict(message) for message in assignment.messages]
-    prompt = "\n\n".join(_words(m.get("content")) for m in messages if m.get("role") == "user")
+    prompt = prompt_of(messages)
     servers = {"drawbar": {"type": "http", "url": assignment.mcp_url}}
     files = {
         "prompt_file": ("prompt.txt", prompt),
@@ -225,7 +175,7 @@ def _laid(workdir: Path, assignment: Assignment) -> _Desk:
         (workdir / name).write_text(content, encoding="utf-8")
     values = {
         "prompt": prompt,
-        "system": "\n\n".join(_words(m.get("content")) for m in messages if m.get("role") == "system"),
+        "system": system_of(messages),
         "model": assignment.model,
         "base_url": assignment.base_url,
         "openai_base_url": assignment.openai_base_url,
@@ -236,13 +186,6 @@ def _laid(workdir: Path, assignment: Assignment) -> _Desk:
         "seed": "" if assignment.seed is None else str(assignment.seed),
     }
     return _Desk(workdir, values | {key: str(workdir / name) for key, (name, _) in files.items()})
-
-
-def _words(content: Any) -> str:
-    """The text of a message's content, whether it is one text or a list of parts."""
-    if isinstance(content, str):
-        return content
-    return "\n".join(str(part.get("text", "")) for part in content or () if part.get("type") == "text")
 
 
 def _filled(text: str, values: Mapping[str, str]) -> str:

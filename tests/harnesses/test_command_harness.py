@@ -162,7 +162,7 @@ def test_without_a_program_it_says_how_to_give_one() -> None:
 def test_options_come_as_texts_from_the_command_line() -> None:
     options = {"command": '["echo", "a b"]', "timeout": "2.5", "env": '{"A": "1"}'}
     harness: Any = load_harness("command", options)
-    assert (harness._command, harness._timeout, harness._env) == (["echo", "a b"], 2.5, {"A": "1"})
+    assert (harness._command, harness._programs.timeout, harness._env) == (["echo", "a b"], 2.5, {"A": "1"})
     with pytest.raises(ConfigurationError, match="JSON object"):
         load_harness("command", {"command": "echo", "env": "A=1"})
     with pytest.raises(ConfigurationError, match="timeout"):

@@ -1,0 +1,52 @@
+"""`opencode`: opencode (npm `opencode-ai`), through its OpenAI-compatible adapter.
+
+Its own tools are denied, unless `own_tools` is set. Its session has a title from the start,
+for it would ask the model for one.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from drawbar_harnesses.agent import SERVER, CommandLineAgent, Desk
+from drawbar_harnesses.installs import NpmProgram
+from drawbar_harnesses.launch import Start
+
+
+class OpencodeHarness(CommandLineAgent):
+    __doc__ = (__doc__ or "") + (CommandLineAgent.__doc__ or "")
+    install: ClassVar = NpmProgram("opencode", "opencode-ai", "1.18.33", "opencode", scripts=True)
+    dialect: ClassVar = "chat"
+    mcp: ClassVar = "2025-11-25"
+
+    def start(self, desk: Desk) -> Start:
+        model = desk.assignment.model
+        desk.write(".config/opencode/opencode.json", self._configuration(desk))
+        return self.started(
+            desk, "run", "--format", "json", "--title", SERVER, "--model", f"{SERVER}/{model}", desk.prompt,
+            OPENCODE_DISABLE_MODELS_FETCH="1", OPENCODE_DISABLE_AUTOUPDATE="1", OPENCODE_DISABLE_LSP_DOWNLOAD="1",
+            OPENCODE_DISABLE_DEFAULT_PLUGINS="1", OPENCODE_DISABLE_SHARE="1",
+        )  # fmt: skip
+
+    def _configuration(self, desk: Desk) -> dict[str, Any]:
+        work = desk.assignment
+        provider = {
+            "npm": "@ai-sdk/openai-compatible",
+            "name": SERVER,
+            "options": {"baseURL": work.openai_base_url, "apiKey": work.key},
+            "models": {work.model: {"name": work.model, "tool_call": True}},
+        }
+        permission = {"*": "allow"} if self.own_tools else {"*": "deny", f"{SERVER}_*": "allow"}
+        configuration: dict[str, Any] = {
+            "$schema": "https://opencode.ai/config.json",
+            "model": f"{SERVER}/{work.model}",
+            "small_model": f"{SERVER}/{work.model}",
+            "autoupdate": False,
+            "share": "disabled",
+            "provider": {SERVER: provider},
+            "mcp": {SERVER: {"type": "remote", "url": work.mcp_url, "enabled": True, "oauth": False}},
+            "permission": permission,
+        }
+        if desk.system:
+            configuration["instructions"] = [str(desk.write("system.md", desk.system))]
+        return configuration
