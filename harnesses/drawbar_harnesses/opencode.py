@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from drawbar_harnesses.agent import SERVER, CommandLineAgent, Desk
+from drawbar_harnesses.agent import SERVER, CommandLineAgent
+from drawbar_harnesses.desk import Desk
 from drawbar_harnesses.installs import NpmProgram
 from drawbar_harnesses.launch import Start
 
