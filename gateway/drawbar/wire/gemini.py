@@ -62,7 +62,10 @@ class GeminiDialect:
             return _response(body)
         except BadBody:
             # Only the fast way of cutting the bytes may have failed: read it whole.
-            return read(_answer(load_object(body, "the answer")))
+            value = _answer(load_object(body, "the answer"))
+            if not isinstance(value.get("candidates", []), list):
+                raise
+            return read(value)
 
     def assembler(self) -> Assembler:
         return GeminiAssembler()

@@ -68,7 +68,17 @@ def _taken(values: dict[str, msgspec.Raw], name: str) -> bytes | None:
 
 
 def _turns(contents: Sequence[bytes]) -> Iterator[bytes]:
-    """The contents, those of the model that follow each other joined."""
+    """The contents, those of the model that follow each other joined. Only where some may, they are looked into."""
+    for may_be_models, entries in groupby(contents, key=_names_model):
+        run = list(entries)
+        yield from _joined(run) if may_be_models and len(run) > 1 else run
+
+
+def _names_model(content: bytes) -> bool:
+    return b'"model"' in content
+
+
+def _joined(contents: Sequence[bytes]) -> Iterator[bytes]:
     read = ((raw, _of_model(raw)) for raw in contents)
     for of_model, entries in groupby(read, key=lambda entry: entry[1] is not None):
         run = list(entries)
@@ -80,8 +90,6 @@ def _turns(contents: Sequence[bytes]) -> Iterator[bytes]:
 
 def _of_model(content: bytes) -> bytes | None:
     """The parts, without their brackets, of a content that is the model's and nothing besides."""
-    if b'"model"' not in content:
-        return None
     try:
         turn = _TURN.decode(content)
     except msgspec.MsgspecError:

@@ -21,6 +21,7 @@ from drawbar.wire.gemini_usage import usage
 from drawbar.wire.tolerant import dump, load
 
 _TEXT: Final = frozenset({"text", "thought", "thoughtSignature"})
+_COUNTS: Final = frozenset({"usageMetadata", "usage_metadata", "modelVersion", "responseId"})
 _SIGNATURE: Final = "thoughtSignature"
 
 
@@ -51,7 +52,7 @@ class GeminiAssembler:
         for candidate in candidates if isinstance(candidates, list) else ():
             if isinstance(candidate, dict):
                 self._candidate(candidate)
-        return not candidates and chunk.keys() <= {"usageMetadata", "modelVersion", "responseId"} and len(chunk) > 0
+        return not candidates and isinstance(get(chunk, "usageMetadata"), dict) and chunk.keys() <= _COUNTS
 
     def _candidate(self, new: dict[str, Any]) -> None:
         index = new.get("index")
@@ -117,8 +118,10 @@ def _update(known: dict[str, Any], new: dict[str, Any], *, merged: tuple[str, ..
 
 def _content(known: dict[str, Any], new: dict[str, Any]) -> None:
     parts = new.pop("parts", None)
-    for part in parts if isinstance(parts, list) else [] if parts is None else [parts]:
-        _add(known.setdefault("parts", []), part)
+    if parts is not None:
+        so_far = known.setdefault("parts", [])
+        for part in parts if isinstance(parts, list) else [parts]:
+            _add(so_far, part)
     _update(known, new)
 
 
