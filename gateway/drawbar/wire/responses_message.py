@@ -86,17 +86,23 @@ def _said(item: Any) -> list[Any]:
     """What an item of the model adds to its turn."""
     if not isinstance(item, dict):
         return [item]
-    if item.get("type") == "reasoning":
+    if _kind(item) == "reasoning":
         return []
     return _content(item.get("content")) if _is_message(item) else [_identity(item)]
 
 
+def _kind(value: dict[str, Any]) -> str:
+    """The type of an item or of a part; of one without, nothing."""
+    kind = value.get("type")
+    return kind if isinstance(kind, str) else ""
+
+
 def _is_message(item: dict[str, Any]) -> bool:
-    return "role" in item and item.get("type") in ("message", None)
+    return "role" in item and _kind(item) in ("message", "")
 
 
 def _identity(item: dict[str, Any]) -> dict[str, Any]:
-    kind = item.get("type")
+    kind = _kind(item)
     if _is_message(item):
         found = {key: v for key, v in item.items() if key not in _OF_PROVIDER and key not in _MARKS and key != "type"}
         found["content"] = _content(item.get("content"))
@@ -106,16 +112,17 @@ def _identity(item: dict[str, Any]) -> dict[str, Any]:
         found = _call(item) | {"input": item.get("input")}
     elif kind in _RESULTS:
         found = {"type": kind, "call_id": item.get("call_id"), "output": _content(item.get("output"))}
+    elif kind in _KNOWN:
+        found = {key: v for key, v in item.items() if key not in _OF_PROVIDER}
+        found = {key: _lean(v) if isinstance(v, dict) else v for key, v in found.items()}
     else:
-        found = {key: v for key, v in item.items() if key not in _OF_PROVIDER} if kind in _KNOWN else item
-    return {key: _lean(value) for key, value in found.items() if value is not None}
+        found = item
+    return _lean(found)
 
 
-def _lean(value: Any) -> Any:
+def _lean(value: dict[str, Any]) -> dict[str, Any]:
     """Without the fields that hold nothing."""
-    if isinstance(value, dict):
-        return {key: _lean(inner) for key, inner in value.items() if inner is not None}
-    return [_lean(inner) for inner in value] if isinstance(value, list) else value
+    return {key: inner for key, inner in value.items() if inner is not None}
 
 
 def _call(item: dict[str, Any]) -> dict[str, Any]:
@@ -133,9 +140,10 @@ def _content(content: Any) -> list[Any]:
     for part in content if isinstance(content, list) else [content]:
         said = part
         if isinstance(part, dict):
-            if part.get("type") == "reasoning_text":
+            kind = _kind(part)
+            if kind == "reasoning_text":
                 continue
-            text = part.get("text") if part.get("type") in _TEXTS else None
+            text = part.get("text") if kind in _TEXTS else None
             said = text if isinstance(text, str) else _part(part)
         if isinstance(said, str):
             said = said.strip()
@@ -154,7 +162,7 @@ def _part(part: dict[str, Any]) -> dict[str, Any]:
 def _blocks(item: Any) -> list[Block]:
     if not isinstance(item, dict):
         return [Other({"value": item})]
-    kind = item.get("type")
+    kind = _kind(item)
     if kind == "reasoning":
         return [_reasoning(item)]
     if _is_message(item):
@@ -164,7 +172,7 @@ def _blocks(item: Any) -> list[Block]:
     if kind == "custom_tool_call":
         return [_tool_use(item, tool_name(item), item.get("input"))]
     if kind in _OWN_CALLS and item.get("call_id"):
-        return [_tool_use(item, str(kind).removesuffix("_call"), item.get(_OWN_CALLS[kind], item.get("actions")))]
+        return [_tool_use(item, kind.removesuffix("_call"), item.get(_OWN_CALLS[kind], item.get("actions")))]
     if _is_result(item):
         return _result(item)
     return [Other(item)]
@@ -181,7 +189,7 @@ def _block(part: Any) -> Block | None:
         return Text(part)
     if not isinstance(part, dict):
         return Other({"value": part})
-    kind = part.get("type")
+    kind = _kind(part)
     said = part.get("refusal" if kind == "refusal" else "text")
     if (kind in _TEXTS or kind == "refusal") and isinstance(said, str):
         return Text(said) if said else None
@@ -215,7 +223,7 @@ def _tool_use(item: dict[str, Any], name: str, said: Any) -> ToolUse:
 
 
 def _is_result(item: dict[str, Any]) -> bool:
-    return str(item.get("type")).endswith("_output")
+    return _kind(item).endswith("_output")
 
 
 def _result(item: dict[str, Any]) -> list[Block]:
