@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import uvloop
 
+from drawbar.collector import settle
 from drawbar.gateway import Gateway
 from drawbar.ids import new_id
 from drawbar.proxy.models import Models
@@ -34,6 +35,7 @@ async def work(upstream: str, store: str, rollouts: int, at_a_time: int) -> dict
     models = Models(base_url=f"{upstream}/v1", api_key="none")
     made = {"benchmark": environment(rollouts)}
     async with Gateway(Store.open(store), models, environments=made) as gateway, serving(gateway) as url:
+        settle()
         access = LocalAccess(gateway, url)
         plan = Plan(
             environment=made["benchmark"], harness=LoopHarness(), model="scripted", tasks=min(_WARMUP, rollouts)

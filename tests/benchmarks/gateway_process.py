@@ -8,6 +8,7 @@ import json
 
 import uvloop
 
+from drawbar.collector import settle
 from drawbar.gateway import Gateway
 from drawbar.proxy.models import Models
 from drawbar.record.store import Store
@@ -23,6 +24,7 @@ async def serve(upstream: str, store: str, sessions: int, tools: bool) -> None:
     models = Models(base_url=f"{upstream}/v1", api_key="none")
     served = {"benchmark": environment()} if tools else {}
     async with Gateway(Store.open(store), models, environments=served) as gateway, serving(gateway) as url:
+        settle()
         keys = [(await gateway.open(spec)).key for _ in range(sessions)]
         print(json.dumps({"url": url, "keys": keys}), flush=True)
         await asyncio.Event().wait()

@@ -76,6 +76,7 @@ async def _access(request: Request, environment: Environment, where: Where) -> A
             await remote.serves(environment.name)
             yield remote
         return
+    from drawbar.collector import settle
     from drawbar.gateway import Gateway
     from drawbar.record.store import Store
     from drawbar.serving import serving
@@ -85,6 +86,7 @@ async def _access(request: Request, environment: Environment, where: Where) -> A
     try:
         gateway = Gateway(store, models, environments={environment.name: environment})
         async with gateway, serving(gateway) as url:
+            settle()
             yield LocalAccess(gateway, url)
     finally:
         store.close()

@@ -100,6 +100,7 @@ async def _serve(
 
     import anyio
 
+    from drawbar.collector import settle
     from drawbar.gateway import Gateway
     from drawbar.record.store import Store
     from drawbar.serving import serving
@@ -111,6 +112,7 @@ async def _serve(
                 Gateway(store, models, environments=environments, settings=settings) as gateway,
                 serving(gateway, host=host, port=port) as url,
             ):
+                settle()
                 _greet(url, store_url, environments)
                 async for _ in signals:
                     break

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import (
@@ -46,10 +47,7 @@ def structs(connection: Connection, kind: type[R], query: Select[Any]) -> Iterat
 
 
 def _structs(kind: type[R], found: Iterable[Sequence[Any]]) -> Iterator[R]:
-    table = schema.TABLES[kind]
-    names = table.columns.keys()
-    packed = schema.PACKED.get(table, ())
-    flags = [column.name for column in table.columns if isinstance(column.type, Boolean)]
+    names, packed, flags = _shape(kind)
     unpack = Unpacker()
     for values in found:
         fields = dict(zip(names, values, strict=True))
@@ -59,6 +57,14 @@ def _structs(kind: type[R], found: Iterable[Sequence[Any]]) -> Iterator[R]:
         for name in flags:
             fields[name] = bool(fields[name])  # SQLite's are numbers
         yield kind(**fields)
+
+
+@cache
+def _shape(kind: type[Any]) -> tuple[list[str], Sequence[str], list[str]]:
+    """A kind's columns, and which of them are packed bodies and which are flags."""
+    table = schema.TABLES[kind]
+    flags = [column.name for column in table.columns if isinstance(column.type, Boolean)]
+    return table.columns.keys(), schema.PACKED.get(table, ()), flags
 
 
 def first(connection: Connection, kind: type[R], condition: ColumnElement[bool]) -> R | None:
@@ -88,20 +94,23 @@ class SessionReader:
 
     def __init__(self, dialect: Dialect) -> None:
         queries: dict[type[Any], Select[Any]] = {kind: _of_session(kind) for kind in _ORDER}
-        queries |= {NodeRow: _reachable(), BlobRow: _named()}
+        queries |= {SessionRow: _itself(), NodeRow: _reachable(), BlobRow: _named()}
         self._queries = {kind: str(query.compile(dialect=dialect)) for kind, query in queries.items()}
 
-    def read(self, connection: Connection, session: SessionRow) -> Material:
-        """Everything that the store holds of the session."""
+    def read(self, connection: Connection, session_id: str) -> Material | None:
+        """Everything that the store holds of the session; None if there is no such session."""
         cursor = connection.connection.cursor()
         try:
+            found = self._rows(cursor, SessionRow, session_id)
+            if not found:
+                return None
             return Material(
-                session=session,
-                calls=self._rows(cursor, CallRow, session.id),
-                tool_calls=self._rows(cursor, ToolCallRow, session.id),
-                nodes={node.id: node for node in self._rows(cursor, NodeRow, session.id)},
-                blobs={blob.digest: blob.body for blob in self._rows(cursor, BlobRow, session.id)},
-                scores=self._rows(cursor, ScoreRow, session.id),
+                session=found[0],
+                calls=self._rows(cursor, CallRow, session_id),
+                tool_calls=self._rows(cursor, ToolCallRow, session_id),
+                nodes={node.id: node for node in self._rows(cursor, NodeRow, session_id)},
+                blobs={blob.digest: blob.body for blob in self._rows(cursor, BlobRow, session_id)},
+                scores=self._rows(cursor, ScoreRow, session_id),
             )
         finally:
             cursor.close()
@@ -124,6 +133,10 @@ _BODIES: Final = ("reply_body", "tools", "request_envelope", "response_envelope"
 
 _PLACES: Final[dict[type[Any], int]] = {NodeRow: len(_LEAVES), BlobRow: len(_BODIES)}
 """How often the session stands in a query, if not once."""
+
+
+def _itself() -> Select[Any]:
+    return select(schema.session).where(schema.session.c.id == bindparam("session"))
 
 
 def _of_session(kind: type[Any]) -> Select[Any]:

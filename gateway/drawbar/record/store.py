@@ -170,10 +170,9 @@ class Store:
             UnknownName: there is none of this id.
         """
         with self._reading() as connection:
-            session = load.first(connection, SessionRow, schema.session.c.id == session_id)
-            if session is None:
+            material = self._reader.read(connection, session_id)
+            if material is None:
                 raise UnknownName("session", session_id, load.newest_ids(connection))
-            material = self._reader.read(connection, session)
         return view.trajectory(material, self._known_dialects())
 
     def trajectories(self, *, run: str) -> Iterator[Trajectory]:
