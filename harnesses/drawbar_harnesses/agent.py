@@ -60,8 +60,12 @@ class CommandLineAgent(ABC):
         """Write the agent's configuration below the desk's home; how to start it then."""
 
     def started(self, desk: Desk, *arguments: str, **variables: str) -> Start:
-        """The agent with these arguments and variables, in an environment that keeps it at its desk."""
-        return Start([str(self._program), *arguments], self._environment(desk) | variables, desk.workdir, self.name)
+        """The agent with these arguments and variables, in an environment that keeps it at its desk.
+
+        The prompt is its standard input: prompts may be longer than arguments can be, and may look like options.
+        """
+        command, env = [str(self._program), *arguments], self._environment(desk) | variables
+        return Start(command, env, desk.workdir, self.name, stdin=desk.write("prompt.txt", desk.prompt))
 
     def _environment(self, desk: Desk) -> dict[str, str]:
         environment = desk.environment

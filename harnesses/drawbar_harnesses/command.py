@@ -29,8 +29,8 @@ from pathlib import Path
 
 from drawbar.errors import ConfigurationError, UnknownName
 from drawbar.harness import Assignment, Outcome
-from drawbar_harnesses.opening import prompt_of, system_of
 from drawbar_harnesses.launch import Programs, Start, inherited
+from drawbar_harnesses.opening import prompt_of, system_of
 
 PLACEHOLDERS = {
     "prompt": "the prompt",

@@ -31,6 +31,8 @@ class Start:
     cwd: Path
     name: str
     """What messages call it."""
+    stdin: Path | None = None
+    """A file for it to read; None: nothing."""
 
 
 class Programs:
@@ -60,7 +62,7 @@ class Programs:
         try:
             async with (
                 self._guarded() as warden,
-                child(start.command, env=env, cwd=start.cwd, mark=mark, warden=warden) as program,
+                child(start.command, env=env, cwd=start.cwd, stdin=start.stdin, mark=mark, warden=warden) as program,
             ):
                 return await self._attend(program, start.name, assignment)
         except OSError as error:

@@ -24,7 +24,7 @@ class OpencodeHarness(CommandLineAgent):
         model = desk.assignment.model
         desk.write(".config/opencode/opencode.json", self._configuration(desk))
         return self.started(
-            desk, "run", "--format", "json", "--title", SERVER, "--model", f"{SERVER}/{model}", desk.prompt,
+            desk, "run", "--format", "json", "--title", SERVER, "--model", f"{SERVER}/{model}",
             OPENCODE_DISABLE_MODELS_FETCH="1", OPENCODE_DISABLE_AUTOUPDATE="1", OPENCODE_DISABLE_LSP_DOWNLOAD="1",
             OPENCODE_DISABLE_DEFAULT_PLUGINS="1", OPENCODE_DISABLE_SHARE="1",
         )  # fmt: skip

@@ -8,7 +8,7 @@ import signal
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import cast
+from typing import BinaryIO, cast
 
 import anyio
 
@@ -104,7 +104,7 @@ class Child(asyncio.SubprocessProtocol):
 
 @asynccontextmanager
 async def child(
-    command: Sequence[str], *, env: Mapping[str, str], cwd: Path, mark: str, warden: Warden
+    command: Sequence[str], *, env: Mapping[str, str], cwd: Path, mark: str, warden: Warden, stdin: Path | None = None
 ) -> AsyncIterator[Child]:
     """Run a program in a process group of its own; on leaving, the group and whatever carries the mark is killed.
 
@@ -114,9 +114,10 @@ async def child(
     Raises:
         OSError: it cannot be started.
     """
-    transport, program = await asyncio.get_running_loop().subprocess_exec(
-        Child, *command, env=env, cwd=cwd, stdin=asyncio.subprocess.DEVNULL, start_new_session=True
-    )
+    with _input(stdin) as given:
+        transport, program = await asyncio.get_running_loop().subprocess_exec(
+            Child, *command, env=env, cwd=cwd, stdin=given, start_new_session=True
+        )
     group = transport.get_pid()
     warden.guard(group)
     try:
@@ -125,6 +126,10 @@ async def child(
         with anyio.CancelScope(shield=True):
             await program.end(transport, mark.encode())
         warden.release(group)
+
+
+def _input(file: Path | None) -> BinaryIO:
+    return open(file or os.devnull, "rb")
 
 
 def _kill_marked(mark: bytes) -> None:
