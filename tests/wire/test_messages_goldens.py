@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drawbar.wire import MESSAGES
-from drawbar.wire.dialect import Assembler, Response, Usage
+from drawbar.wire.dialect import Assembler, BadBody, Response, Usage
 from drawbar.wire.message import Media, Other, Reasoning, Text, ToolResult, ToolUse
 from drawbar.wire.sse import EventSplitter, payload
 
@@ -116,6 +117,37 @@ def test_a_stream_that_is_cut_gives_the_beginning_of_the_answer(data: st.DataObj
     assert whole.reasoning.startswith(seen.reasoning)
     assert [use.id for use in whole.tool_uses][: len(seen.tool_uses)] == [use.id for use in seen.tool_uses]
     assert not assembler.done or seen == whole
+
+
+@given(st.data())
+@settings(max_examples=300)
+def test_a_body_that_something_happened_to_is_read_or_refused(data: st.DataObject) -> None:
+    name = data.draw(st.sampled_from(NAMES))
+    for read in (_read_request, _read_answer, _read_stream):
+        body = {_read_request: request_of, _read_answer: answer_of, _read_stream: stream_of}[read](name)
+        start = data.draw(st.integers(0, len(body)))
+        end = start + data.draw(st.integers(0, 40))
+        with suppress(BadBody):
+            read(body[:start] + data.draw(st.binary(max_size=6)) + body[end:])
+
+
+def _read_request(body: bytes) -> None:
+    for message in MESSAGES.split(body).messages:
+        _read(message)
+
+
+def _read_answer(body: bytes) -> None:
+    _read(MESSAGES.response(body).message)
+
+
+def _read_stream(body: bytes) -> None:
+    _read(assembled([body]).response().message)
+
+
+def _read(message: bytes | None) -> None:
+    if message is not None:
+        MESSAGES.canonical(message)
+        MESSAGES.normal(message)
 
 
 def test_the_turn_ends_with_its_stop_reason_and_the_stream_with_its_last_event() -> None:

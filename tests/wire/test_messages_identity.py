@@ -12,7 +12,7 @@ from drawbar.wire import CHAT, MESSAGES
 from drawbar.wire.dialect import BadBody
 from drawbar.wire.message import Media, Other, Reasoning, Text, ToolResult, ToolUse
 
-MARK = {"cache_control": {"type": "ephemeral"}}
+MARK: dict[str, Any] = {"cache_control": {"type": "ephemeral"}}
 
 
 def raw(role: str, content: Any, **fields: Any) -> bytes:
@@ -188,7 +188,7 @@ def test_what_a_result_shows_beside_words_follows_it() -> None:
 
 
 def test_files_are_named_and_blocks_that_nobody_knows_kept() -> None:
-    content = [
+    content: list[dict[str, Any]] = [
         {"type": "document", "source": {"type": "file", "file_id": "file_1"}},
         {"type": "document", "source": {"type": "content", "content": "a"}},
         {"type": "hologram", "x": 1},

@@ -26,7 +26,7 @@ def fields(body: bytes) -> dict[str, msgspec.Raw]:
     """The object's values by key, each a slice. Raises `BadBody`."""
     try:
         return _FIELDS.decode(body)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise BadBody(_why(body, error)) from error
 
 
@@ -34,7 +34,7 @@ def items(value: msgspec.Raw | bytes, what: str) -> list[bytes]:
     """The members of a list, each a slice. Raises `BadBody`."""
     try:
         return [bytes(item) for item in _ITEMS.decode(value)]
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise BadBody(f"`{what}` must be a list: {error}") from error
 
 
@@ -44,7 +44,7 @@ def string(value: msgspec.Raw | bytes | None, name: str) -> str:
         raise BadBody(f"`{name}` is missing")
     try:
         return _STRING.decode(value)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise BadBody(f"`{name}` must be a string") from error
 
 
