@@ -222,9 +222,12 @@ def test_an_error_in_the_middle_of_a_stream_is_seen(data: bytes) -> None:
     assert not assembler.ended
 
 
-def test_an_event_that_cannot_be_read_is_an_error() -> None:
+@pytest.mark.parametrize("data", [b'{"candidates":[', b'{"x":' + b"[" * 600 + b"]" * 600 + b"}"])
+def test_an_event_that_cannot_be_read_is_an_error_and_leaves_what_came_before(data: bytes) -> None:
     assembler = GEMINI.assembler()
-    assembler.feed(b'{"candidates":[')
+    assembler.feed(json.dumps(answer("a")).encode())
+    assembler.feed(data)
+    assert parts(assembler.response()) == [{"text": "a"}]
     assert assembler.error is not None
     assert "cannot be read" in assembler.error
 

@@ -21,6 +21,9 @@ from drawbar.wire.gemini_usage import usage
 from drawbar.wire.tolerant import dump, load
 
 _TEXT: Final = frozenset({"text", "thought", "thoughtSignature"})
+_DEEPEST: Final = 200
+"""Levels of nesting in a chunk: what goes deeper can be read, but not be written again."""
+
 _COUNTS: Final = frozenset({"usageMetadata", "usage_metadata", "modelVersion", "responseId"})
 _SIGNATURE: Final = "thoughtSignature"
 
@@ -44,6 +47,9 @@ class GeminiAssembler:
             self._error = f"an event of the stream cannot be read: {error}"
             return False
         if not isinstance(chunk, dict):
+            return False
+        if data.count(b"{") + data.count(b"[") > _DEEPEST and _depth(chunk) > _DEEPEST:
+            self._error = f"an event of the stream cannot be read: it is nested more than {_DEEPEST} levels deep"
             return False
         candidates = chunk.pop("candidates", None)
         _update(self._top, chunk, merged=("usageMetadata", "promptFeedback"))
@@ -151,6 +157,18 @@ def _grown(known: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
         before = found.get(key)
         found[key] = [*before, *value] if isinstance(before, list) and isinstance(value, list) else value
     return found
+
+
+def _depth(value: Any) -> int:
+    depth, level = 0, [value]
+    while level := [
+        inner
+        for item in level
+        for inner in (item.values() if isinstance(item, dict) else item)
+        if isinstance(inner, dict | list)
+    ]:
+        depth += 1
+    return depth
 
 
 def _list(value: Any) -> list[Any]:

@@ -13,7 +13,8 @@ from typing import Final
 from drawbar.wire.dialect import BadBody
 
 KEEPALIVE: Final = b"\n"
-"""White space: an array may have it between its elements, as a stream of events may have empty lines between events."""
+"""White space, which may stand between elements. Between the events of a `gemini` stream it may too, as an empty line,
+and has to: google-genai takes a comment (`sse.KEEPALIVE`) for an answer that cannot be read."""
 
 MEDIA_TYPE: Final = b"application/json"
 
