@@ -17,7 +17,7 @@ from openai.types.responses import ResponseStreamEvent
 from pydantic import TypeAdapter
 
 from drawbar.wire import RESPONSES
-from drawbar.wire.dialect import Response, Usage
+from drawbar.wire.dialect import BadBody, Response, Usage
 from drawbar.wire.sse import EventSplitter, payload
 
 GOLDEN = Path(__file__).parent / "golden" / "responses"
@@ -183,3 +183,36 @@ def test_a_reply_that_a_client_resends_is_the_same_message(name: str, how: str) 
     body = {"model": "m", "input": [{"role": "user", "content": "x"}, *RESENT[how](json.loads(reply))]}
     _, resent = RESPONSES.split(json.dumps(body).encode()).messages
     assert RESPONSES.canonical(resent) == RESPONSES.canonical(reply)
+
+
+@settings(max_examples=200)
+@given(st.sampled_from(NAMES), st.data())
+def test_a_damaged_body_is_refused_or_read_and_nothing_worse(name: str, data: st.DataObject) -> None:
+    part = data.draw(st.sampled_from(["request.json", "response.json"]))
+    raw = read(name, part)
+    start = data.draw(st.integers(0, len(raw)))
+    end = data.draw(st.integers(start, min(len(raw), start + 40)))
+    damage = data.draw(st.binary(max_size=4) | st.sampled_from([b"null", b"[]", b"{}", b"7", b'"']))
+    damaged = raw[:start] + damage + raw[end:]
+    try:
+        read_as = RESPONSES.split(damaged).messages if part == "request.json" else [RESPONSES.response(damaged).message]
+        for message in read_as:
+            if message is not None:
+                RESPONSES.canonical(message)
+                RESPONSES.normal(message)
+    except BadBody:
+        return
+
+
+@settings(max_examples=100)
+@given(st.sampled_from(NAMES), st.data())
+def test_a_stream_of_damaged_events_leaves_a_message_that_can_be_read(name: str, data: st.DataObject) -> None:
+    assembler = RESPONSES.assembler()
+    for event in events_of(name):
+        if data.draw(st.integers(0, 3)) == 0:
+            key = data.draw(st.sampled_from(sorted(event)))
+            event[key] = data.draw(st.sampled_from([None, 7, "x", [], {}, [None], {"type": []}]))
+        assembler.feed(json.dumps(event).encode())
+    if (message := assembler.response().message) is not None:
+        RESPONSES.canonical(message)
+        RESPONSES.normal(message)

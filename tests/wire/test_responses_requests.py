@@ -126,7 +126,7 @@ def test_a_request_says_what_it_goes_on_from(fields: dict[str, Any], previous: s
         (b'{"model":"m","input":null}', "`input` is empty"),
         (b'{"model":"m","input":[]}', "`input` is empty"),
         (b'{"model":"m","input":{}}', "`input` must be a string or a list"),
-        (b'{"model":"m","input":["a"]}', r"`input\[0\]` must be an object"),
+        (b'{"model":"m","input":["a"]}', r"`input\[0\]` must be a JSON object"),
         (b'{"input":"a"}', "`model` is missing"),
         (b'{"model":7,"input":"a"}', "`model` must be a string"),
         (b'{"a":' + b"[" * 100_000, "not JSON"),

@@ -78,8 +78,8 @@ def _close(turn: list[bytes], found: list[bytes]) -> None:
 def _read(raw: bytes, position: int) -> _Item:
     try:
         return _ITEM.decode(raw)
-    except (msgspec.MsgspecError, RecursionError) as error:
-        raise BadBody(f"`input[{position}]` must be an object: {error}") from error
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise BadBody(f"`input[{position}]` must be a JSON object: {error}") from error
 
 
 def _ran_there(item: _Item, hosted: set[str]) -> bool:

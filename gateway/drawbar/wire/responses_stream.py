@@ -51,7 +51,8 @@ class ResponsesAssembler:
 
     def _take(self, event: dict[str, Any], data: bytes) -> None:
         kind = event.get("type")
-        if isinstance(kind, str) and kind in _ENDS:
+        kind = kind if isinstance(kind, str) else ""
+        if kind in _ENDS:
             self._status, self._end, self._done = _ENDS[kind], data, True
             self._close()
             if kind == "response.failed":
@@ -60,7 +61,7 @@ class ResponsesAssembler:
             self._began = data
         elif kind == "error" or event.get("error") is not None:
             self._error = _said(event) or dump(event).decode("utf-8", "replace")
-        elif isinstance(kind, str):
+        else:
             self._piece(kind, event)
 
     def _piece(self, kind: str, event: dict[str, Any]) -> None:
