@@ -1,0 +1,80 @@
+"""What all Python frameworks share: a small program of ours, run by the framework's own Python.
+
+A framework needs packages that disagree with ours and with other frameworks' (`openai`, `mcp`, `litellm` in other
+versions), so each has a virtual environment of its own and is never imported here. The program, `frameworks/NAME.py`,
+is told where to work by the variables that the command harness documents.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import ClassVar, Self
+
+import orjson
+
+from drawbar.harness import Assignment, Outcome
+from drawbar_harnesses.desk import Desk, laid
+from drawbar_harnesses.installs import PythonPackages
+from drawbar_harnesses.launch import Programs, Start
+
+FRAMEWORKS = Path(__file__).with_name("frameworks")
+_SILENT = {
+    "ANONYMIZED_TELEMETRY": "false",
+    "HF_HUB_OFFLINE": "1",
+    "LANGCHAIN_TRACING_V2": "false",
+    "LANGSMITH_TRACING": "false",
+    "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+    "OPENAI_AGENTS_DISABLE_TRACING": "1",
+    "OTEL_SDK_DISABLED": "true",
+}
+"""What keeps these frameworks, and the libraries that they share, from talking to anybody but the gateway."""
+
+
+class FrameworkAgent:
+    """Options of each:
+
+    `timeout`: seconds; the task's limit of wall time holds as well. The other limits are kept by the gateway: the
+    framework's own are raised out of the way.
+
+    Raises:
+        ConfigurationError: the framework is not installed.
+    """
+
+    install: ClassVar[PythonPackages]
+    dialect: ClassVar[str] = "chat"
+    mcp: ClassVar[str | None]
+    """The newest revision of MCP that it speaks."""
+    settings: ClassVar[Mapping[str, str]] = {}
+    """Variables that this framework needs beside those that silence all."""
+
+    def __init__(self, *, timeout: float | None = None) -> None:
+        self.name = self.install.label
+        self._python = self.install.need()
+        self._programs = Programs(timeout)
+
+    async def __aenter__(self) -> Self:
+        await self._programs.__aenter__()
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self._programs.__aexit__(*exception)
+
+    async def run(self, assignment: Assignment, /) -> Outcome:
+        async with laid(assignment) as desk:
+            command = [str(self._python), str(FRAMEWORKS), self.install.name]
+            start = Start(command, self._environment(desk), desk.workdir, self.name)
+            return await self._programs.run(start, assignment)
+
+    def _environment(self, desk: Desk) -> dict[str, str]:
+        work = desk.assignment
+        messages = desk.write("messages.json", orjson.dumps([dict(message) for message in work.messages]).decode())
+        told = {
+            "OPENAI_BASE_URL": work.openai_base_url,
+            "OPENAI_API_KEY": work.key,
+            "DRAWBAR_MODEL": work.model,
+            "DRAWBAR_MCP_URL": work.mcp_url,
+            "DRAWBAR_MESSAGES_FILE": str(messages),
+            "DRAWBAR_TASK": work.task.key,
+        }
+        return {**desk.environment, "PYTHONUNBUFFERED": "1", **_SILENT, **self.settings, **told}
