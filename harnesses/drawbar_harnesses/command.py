@@ -44,6 +44,7 @@ PLACEHOLDERS = {
     "mcp_url": "the tools' URL",
     "mcp_config": "a file in the shape of mcp.json",
     "workdir": "the directory that it starts in",
+    "here": "the directory that drawbar was started in",
     "session": "the session's id",
     "seed": "the seed, or nothing",
 }
@@ -182,6 +183,7 @@ def _laid(workdir: Path, assignment: Assignment) -> _Desk:
         "key": assignment.key,
         "mcp_url": assignment.mcp_url,
         "workdir": str(workdir),
+        "here": str(Path.cwd()),
         "session": assignment.session,
         "seed": "" if assignment.seed is None else str(assignment.seed),
     }

@@ -256,7 +256,8 @@ async def test_a_limit_is_a_clean_stop_that_counts(reach: Reach) -> None:
 @pytest.mark.parametrize(
     ("outcome", "said"),
     [(RuntimeError("the agent fell over"), "RuntimeError: the agent fell over"), ("nothing", "not an Outcome"),
-     (Outcome("tired"), "not an Outcome"), (Outcome(), "without having asked")],
+     (Outcome("tired"), "not an Outcome"), (Outcome(), "without having asked"),
+     (Outcome("agent_failed", "no such file"), "no such file")],
 )  # fmt: skip
 async def test_a_harness_that_breaks_its_contract_is_tried_again_and_then_invalid(
     reach: Reach, outcome: Any, said: str

@@ -108,17 +108,17 @@ def _newest(scores: Iterable[Score]) -> list[Score]:
 def cause_of(trajectory: Trajectory) -> str:
     """Why a rollout ended, before its scores are looked at.
 
-    One without an end is one whose process died under it. An agent that says it is done and neither asked the model nor
-    called a tool did not work through its session: its harness broke the contract, and there is nothing to score.
+    One without an end is one whose process died under it. An agent that is done, or has failed, and neither asked the
+    model nor called a tool did not work through its session (it may not even have started): there is nothing to score.
     """
     cause = trajectory.stop if trajectory.stop in CAUSES else "cancelled"
-    if cause == "completed" and not trajectory.turns and not trajectory.tool_calls:
+    if cause in ("completed", "agent_failed") and not trajectory.calls and not trajectory.tool_calls:
         return "harness_failed"
     return cause
 
 
 def _complaint(trajectory: Trajectory, scores: Iterable[Score]) -> str | None:
-    if cause_of(trajectory) != trajectory.stop and trajectory.stop == "completed":
+    if cause_of(trajectory) != trajectory.stop and trajectory.stop == "completed" and trajectory.error is None:
         return "The agent ended without having asked the model through its session."
     return next((f"{score.name}: {score.error}" for score in scores if score.weight and score.error), None)
 
