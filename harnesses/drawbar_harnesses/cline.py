@@ -1,0 +1,52 @@
+"""`cline`: the Cline CLI (npm `cline`), by its OpenAI-compatible provider.
+
+Its own tools are left out, unless `own_tools` is set. It leaves a daemon behind, which is killed with the rollout. Its prompt is an argument, for it reads no file: one of
+more than 128 KiB cannot be given to it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from drawbar_harnesses.agent import SERVER, CommandLineAgent
+from drawbar_harnesses.desk import Desk
+from drawbar_harnesses.installs import NpmProgram
+from drawbar_harnesses.launch import Start
+
+PROVIDER = "openai-compatible"
+OWN_TOOLS = [
+    "read_files", "search_codebase", "run_commands", "fetch_web_content", "editor", "apply_patch", "skills",
+    "ask_question", "submit_and_exit", "spawn_agent", "team_attach_outcome_fragment", "team_await_runs",
+    "team_broadcast", "team_cancel_run", "team_cleanup", "team_create_outcome", "team_finalize_outcome",
+    "team_list_outcomes", "team_list_runs", "team_mission_log", "team_read_mailbox", "team_review_outcome_fragment",
+    "team_run_task", "team_send_message", "team_shutdown_teammate", "team_spawn_teammate", "team_status", "team_task",
+]  # fmt: skip
+"""What it can do without MCP: it has no switch for all of them."""
+
+
+class ClineHarness(CommandLineAgent):
+    __doc__ = (__doc__ or "") + (CommandLineAgent.__doc__ or "")
+    install: ClassVar = NpmProgram("cline", "cline", "3.0.65", "cline", scripts=True)
+    dialect: ClassVar = "chat"
+    mcp: ClassVar = "2025-11-25"
+
+    def start(self, desk: Desk) -> Start:
+        server = {"transport": {"type": "streamableHttp", "url": desk.assignment.mcp_url}}
+        desk.write(".cline/data/settings/cline_mcp_settings.json", {"mcpServers": {SERVER: server}})
+        desk.write(".cline/data/settings/providers.json", self._providers(desk))
+        if desk.system:
+            desk.write(".cline/rules/task.md", desk.system)
+        desk.write(".cline/data/settings/global-settings.json", self._settings())
+        return self.started(
+            desk, "--json", "--auto-approve", "true", "--compaction", "off", "--", desk.prompt, OTEL_SDK_DISABLED="true"
+        )  # fmt: skip
+
+    def _settings(self) -> dict[str, Any]:
+        settings: dict[str, Any] = {"telemetryOptOut": True, "autoUpdateEnabled": False, "compactionEnabled": False}
+        return settings if self.own_tools else {**settings, "disabledTools": OWN_TOOLS}
+
+    def _providers(self, desk: Desk) -> dict[str, Any]:
+        work = desk.assignment
+        settings = {"provider": PROVIDER, "apiKey": work.key, "model": work.model, "baseUrl": work.openai_base_url}
+        provider = {"settings": settings, "updatedAt": "2026-01-01T00:00:00.000Z", "tokenSource": "manual"}
+        return {"version": 1, "lastUsedProvider": PROVIDER, "modes": {}, "providers": {PROVIDER: provider}}

@@ -1,0 +1,51 @@
+"""`pi`: the pi coding agent (npm `@mariozechner/pi-coding-agent`), by its chat completions provider.
+
+It knows no MCP: an extension of ours, `pi_tools.mjs`, gives it the tools of the session. Its own tools are left out,
+unless `own_tools` is set.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+from drawbar_harnesses.agent import SERVER, CommandLineAgent
+from drawbar_harnesses.desk import Desk
+from drawbar_harnesses.installs import NpmProgram
+from drawbar_harnesses.launch import Start
+
+EXTENSION = Path(__file__).with_name("pi_tools.mjs")
+
+
+class PiHarness(CommandLineAgent):
+    __doc__ = (__doc__ or "") + (CommandLineAgent.__doc__ or "")
+    install: ClassVar = NpmProgram("pi", "@mariozechner/pi-coding-agent", "0.73.1", "pi")
+    dialect: ClassVar = "chat"
+    mcp: ClassVar = None
+
+    def start(self, desk: Desk) -> Start:
+        work = desk.assignment
+        desk.write(".pi/agent/models.json", {"providers": {SERVER: self._provider(desk)}})
+        arguments = [
+            "--print", "--mode", "json", "--provider", SERVER, "--model", work.model, "--no-session", "--offline",
+            "--no-extensions", "--extension", str(EXTENSION), "--no-skills", "--no-prompt-templates",
+            "--no-context-files",
+        ]  # fmt: skip
+        if not self.own_tools:
+            arguments.append("--no-builtin-tools")
+        if desk.system:
+            arguments += ["--append-system-prompt", desk.system]
+        return self.started(
+            desk, *arguments, PI_OFFLINE="1", PI_SKIP_VERSION_CHECK="1", PI_TELEMETRY="0",
+            DRAWBAR_MCP_URL=work.mcp_url,
+        )  # fmt: skip
+
+    def _provider(self, desk: Desk) -> dict[str, Any]:
+        work = desk.assignment
+        return {
+            "baseUrl": work.openai_base_url,
+            "api": "openai-completions",
+            "apiKey": work.key,
+            "compat": {"supportsDeveloperRole": False, "supportsReasoningEffort": False},
+            "models": [{"id": work.model}],
+        }
