@@ -63,10 +63,11 @@ class FrameworkAgent:
     async def run(self, assignment: Assignment, /) -> Outcome:
         async with laid(assignment) as desk:
             command = [str(self._python), str(FRAMEWORKS), self.install.name]
-            start = Start(command, self._environment(desk), desk.workdir, self.name)
+            start = Start(command, self.environment(desk), desk.workdir, self.name)
             return await self._programs.run(start, assignment)
 
-    def _environment(self, desk: Desk) -> dict[str, str]:
+    def environment(self, desk: Desk) -> dict[str, str]:
+        """The variables by which the program is told where to work."""
         work = desk.assignment
         messages = desk.write("messages.json", orjson.dumps([dict(message) for message in work.messages]).decode())
         told = {

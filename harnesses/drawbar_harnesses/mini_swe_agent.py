@@ -1,15 +1,23 @@
-"""`mini_swe_agent`: an agent of mini-SWE-agent."""
+"""`mini_swe_agent`: mini-SWE-agent's loop with the session's tools.
+
+Its own tool, `bash`, is not offered, unless `own_tools` is set.
+"""
 
 from __future__ import annotations
 
 from typing import ClassVar
 
+from drawbar_harnesses.desk import Desk
 from drawbar_harnesses.framework import FrameworkAgent
 from drawbar_harnesses.installs import PythonPackages
 
 
 class MiniSWEAgentHarness(FrameworkAgent):
-    __doc__ = (__doc__ or "") + (FrameworkAgent.__doc__ or "")
+    __doc__ = f"""{__doc__}
+    {FrameworkAgent.__doc__}
+    `own_tools`: offer `bash`. Its commands are not confined to the rollout's directory: say so only where the whole run
+    is in a sandbox.
+    """
     install: ClassVar = PythonPackages(
         "mini_swe_agent",
         version="2.4.6",
@@ -25,3 +33,10 @@ class MiniSWEAgentHarness(FrameworkAgent):
         "MSWEA_COST_TRACKING": "ignore_errors",  # the gateway knows the price
         "MSWEA_MODEL_RETRY_STOP_AFTER_ATTEMPT": "1",  # the gateway tries again; ten times would outlive the session
     }
+
+    def __init__(self, *, timeout: float | None = None, own_tools: bool = False) -> None:
+        super().__init__(timeout=timeout)
+        self.own_tools = own_tools
+
+    def environment(self, desk: Desk) -> dict[str, str]:
+        return super().environment(desk) | ({"DRAWBAR_OWN_TOOLS": "1"} if self.own_tools else {})

@@ -16,23 +16,29 @@ import pytest
 
 from drawbar import Harness, Limits, Task
 from drawbar.causes import CAUSES
-from drawbar.rollout.harnesses import installed_harnesses, load_harness
+from drawbar.rollout.harnesses import harness_factory, installed_harnesses, load_harness
 from drawbar.testing import Failure, Hang
 
 AGENT = Path(__file__).with_name("agent_program.py")
-OPTIONS = {"loop": {}, "chat": {}, "command": {"command": f"{sys.executable} {AGENT}"}}
-"""How each installed harness is set up to be tested."""
+OWN: dict[str, dict[str, str]] = {"loop": {}, "chat": {}, "command": {"command": f"{sys.executable} {AGENT}"}}
+"""How each harness that needs no install is set up to be tested."""
 DeskAt = Callable[..., AbstractAsyncContextManager[Any]]
 
 
-@pytest.fixture(params=sorted(OPTIONS))
+def shipped() -> list[str]:
+    return [name for name, point in installed_harnesses().items() if point.value.startswith("drawbar_harnesses.")]
+
+
+def foreign(name: str) -> Any:
+    """An agent that is no part of drawbar: tested where it is installed."""
+    there = harness_factory(name).install.installed
+    reason = f"not installed: drawbar harness install {name}"
+    return pytest.param(name, marks=[pytest.mark.slow, pytest.mark.skipif(not there, reason=reason)])
+
+
+@pytest.fixture(params=[*sorted(OWN), *(foreign(name) for name in shipped() if name not in OWN)])
 def harness(request: pytest.FixtureRequest) -> Harness:
-    return load_harness(request.param, OPTIONS[request.param])
-
-
-def test_every_harness_that_ships_is_in_this_suite() -> None:
-    shipped = {name for name, point in installed_harnesses().items() if point.value.startswith("drawbar_harnesses.")}
-    assert shipped == set(OPTIONS)
+    return load_harness(request.param, OWN.get(request.param))
 
 
 async def test_it_works_through_its_session_and_is_done_when_the_agent_has_answered(
@@ -44,8 +50,9 @@ async def test_it_works_through_its_session_and_is_done_when_the_agent_has_answe
         trajectory = await desk.ended(assignment, outcome)
     assert outcome.stop == "completed"
     assert trajectory.completion == "It does."
-    assert trajectory.turns == 1
-    assert [message.text for message in trajectory.messages][:2] == ["Be brief.", "Is it raining in Ghent?"]
+    opening = "\n".join(message.text for message in trajectory.messages[:-1])
+    assert "Be brief." in opening
+    assert "Is it raining in Ghent?" in opening
     assert not trajectory.health
 
 
@@ -99,10 +106,10 @@ async def test_when_it_is_cancelled_it_ends_soon_and_leaves_nothing_behind(harne
 
 async def test_two_at_once_do_not_meet(harness: Harness, desk_at: DeskAt) -> None:
     def echo(body: dict[str, Any]) -> str:
-        return f"heard {body['messages'][-1]['content']}"
+        return "heard 0" if "number 0" in str(body["messages"]) else "heard 1"
 
     async with desk_at(echo) as desk:
         assignments = [await desk.assignment(task=Task(key=f"t{i}", prompt=f"number {i}")) for i in range(2)]
         outcomes = await asyncio.gather(*(harness.run(assignment) for assignment in assignments))
         trajectories = [await desk.ended(a, o) for a, o in zip(assignments, outcomes, strict=True)]
-    assert [trajectory.completion for trajectory in trajectories] == ["heard number 0", "heard number 1"]
+    assert [trajectory.completion for trajectory in trajectories] == ["heard 0", "heard 1"]

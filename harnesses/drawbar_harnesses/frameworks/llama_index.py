@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from llama_index.core.agent.workflow import FunctionAgent
 from llama_index.core.base.llms.types import ChatMessage
 from llama_index.llms.openai_like import OpenAILike
@@ -13,9 +15,17 @@ ROOM = 1_000_000
 """Tokens; beyond those that it believes a model to take, it would cut the history itself."""
 
 
+class Model(OpenAILike):
+    """Leaves the temperature to the model, where LlamaIndex would ask for 0.1."""
+
+    def _get_model_kwargs(self, **kwargs: Any) -> dict[str, Any]:
+        given = super()._get_model_kwargs(**kwargs)
+        return {name: value for name, value in given.items() if name != "temperature"}
+
+
 async def answer(desk: Desk) -> str:
     """The agent's answer."""
-    model = OpenAILike(
+    model = Model(
         model=desk.model,
         api_base=desk.base_url,
         api_key=desk.key,

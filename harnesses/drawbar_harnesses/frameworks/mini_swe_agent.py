@@ -1,4 +1,4 @@
-"""mini-SWE-agent: its loop and its `bash`, with the session's tools offered beside it.
+"""mini-SWE-agent: its loop with the session's tools, and with its `bash` where that is wanted.
 
 As it ships, it knows no MCP, and ends by a command that prints a mark, so the model's last message would be that
 command. Here an answer in words ends it, as with every other agent.
@@ -7,6 +7,7 @@ command. Here an answer in words ends it, as with every other agent.
 from __future__ import annotations
 
 import json
+import os
 from contextlib import ExitStack
 from typing import Any
 
@@ -27,16 +28,21 @@ SYSTEM = "You are a helpful assistant that can interact with a computer."
 
 
 class Model(LitellmModel):
-    """Offers the session's tools beside `bash`."""
+    """Offers the session's tools."""
 
     def __init__(self, desk: Desk, tools: list[dict[str, Any]]) -> None:
         kwargs = {"api_base": desk.base_url, "api_key": desk.key}
         super().__init__(model_name=f"openai/{desk.model}", model_kwargs=kwargs, observation_template=PLAIN)
-        self._tools = [BASH_TOOL, *tools]
+        own = [BASH_TOOL] if os.environ.get("DRAWBAR_OWN_TOOLS") else []
+        self._tools = [*own, *tools]
 
     def _query(self, messages: list[dict[str, Any]], **kwargs: Any) -> Any:
         return litellm.completion(
-            model=self.config.model_name, messages=messages, tools=self._tools, **self.config.model_kwargs, **kwargs
+            model=self.config.model_name,
+            messages=messages,
+            tools=self._tools or None,
+            **self.config.model_kwargs,
+            **kwargs,
         )
 
     def _parse_actions(self, response: Any) -> list[dict[str, Any]]:
@@ -66,7 +72,7 @@ class Shell(LocalEnvironment):
     def execute(self, action: dict[str, Any], cwd: str = "", *, timeout: int | None = None) -> dict[str, Any]:
         if action["tool"] is None:
             return _output(action["complaint"], failed=True)
-        if action["tool"] == "bash":
+        if action["tool"] == "bash" and os.environ.get("DRAWBAR_OWN_TOOLS"):
             return super().execute({"command": str(action["arguments"].get("command", ""))}, cwd, timeout=timeout)
         try:
             result = self._portal.call(self._client.call_tool, action["tool"], action["arguments"])
