@@ -1,7 +1,7 @@
 """`cline`: the Cline CLI (npm `cline`), by its OpenAI-compatible provider.
 
-Its own tools are left out, unless `own_tools` is set. It leaves a daemon behind, which is killed with the rollout. Its prompt is an argument, for it reads no file: one of
-more than 128 KiB cannot be given to it.
+Its own tools are left out, unless `own_tools` is set. It leaves a daemon behind, which is killed with the rollout. Its
+prompt is an argument, for it reads no file: one of more than 128 KiB cannot be given to it.
 """
 
 from __future__ import annotations
