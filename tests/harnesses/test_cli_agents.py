@@ -1,0 +1,119 @@
+"""Command-line agents at work for real: what they do through their session is recorded whole, and nothing of it stays.
+
+The scripted model's own log and the tools' own log are the truth that the trajectory is held against.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Any
+
+import psutil  # type: ignore[import-untyped]
+import pytest
+
+from drawbar import Task, Trajectory
+from drawbar.rollout.harnesses import harness_factory, load_harness
+from drawbar.testing import calls, says, together
+from drawbar.testing.agents import as_offered
+from drawbar.testing.script import Script
+
+DeskAt = Callable[..., AbstractAsyncContextManager[Any]]
+AGENTS = ("claude_code", "cline", "codex", "copilot", "gemini_cli", "opencode", "pi", "qwen_code")
+SCRIPT = [
+    {**calls("weather", town="Ghent"), "content": "Let me look."},
+    together(("weather", {"town": "Bath"}), ("weather", {"town": "Bruges"})),
+    says("It rains everywhere."),
+]
+TASK = Task(key="t", prompt='-- Is it "raining" in Ghent,\nBath & Bruges?', answer="yes", system="Be brief, friend.")
+OF_CODEX = {"list_mcp_resources", "list_mcp_resource_templates", "read_mcp_resource", "request_user_input"}
+"""Tools of its own that it cannot be told to leave out. They run nothing."""
+
+
+def installed(name: str) -> Any:
+    there = harness_factory(name).install.installed
+    reason = f"not installed: drawbar harness install {name}"
+    return pytest.param(name, marks=[pytest.mark.slow, pytest.mark.skipif(not there, reason=reason)])
+
+
+@pytest.fixture
+def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home and a folder for temporary files that nothing but the test uses."""
+    installs = os.environ.get("DRAWBAR_HARNESS_HOME") or str(Path.home() / ".cache" / "drawbar" / "harnesses")
+    monkeypatch.setenv("DRAWBAR_HARNESS_HOME", installs)
+    for name in ("HOME", "TMPDIR"):
+        (tmp_path / name).mkdir()
+        monkeypatch.setenv(name, str(tmp_path / name))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.chdir(tmp_path / "HOME")
+    return tmp_path
+
+
+def played(script: Sequence[Any]) -> Callable[[dict[str, Any]], Any]:
+    """The script, under whatever names a request gives to the tools."""
+    lines = Script(script)
+    return lambda body: as_offered(lines.next(body["messages"]), body.get("tools", ()))
+
+
+@pytest.mark.parametrize("name", [installed(name) for name in AGENTS])
+async def test_what_an_agent_does_is_recorded_whole_and_nothing_of_it_stays(
+    name: str, desk_at: DeskAt, folders: Path
+) -> None:
+    towns: list[str] = []
+
+    async def weather(town: str) -> str:
+        """The weather in a town."""
+        towns.append(town)
+        return f"It rains in {town}."
+
+    async with desk_at(played(SCRIPT), tools=[weather], tasks=[TASK]) as desk:
+        harness = load_harness(name)
+        assignment = await desk.assignment()
+        outcome = await harness.run(assignment)
+        trajectory = await desk.ended(assignment, outcome)
+        asked = desk.server.requests
+    assert (outcome.stop, outcome.error) == ("completed", None), outcome.output
+    assert trajectory.completion == "It rains everywhere."
+    assert trajectory.turns == len(asked) == len(SCRIPT)
+    assert sorted(towns) == ["Bath", "Bruges", "Ghent"]
+    _joined(trajectory)
+    _told(asked[0].raw.decode())
+    assert all(name.endswith("weather") for name in _offered(asked[0].body) - OF_CODEX)
+    _nothing_stays(folders, assignment.session)
+
+
+def _joined(trajectory: Trajectory) -> None:
+    """Every tool call stands with the model's call that it answers, and the model saw what it said."""
+    used = [use for call in trajectory.calls if call.message is not None for use in call.message.tool_uses]
+    assert sorted(call.tool_use_id or "" for call in trajectory.tool_calls) == sorted(use.id for use in used)
+    assert {call.seen for call in trajectory.tool_calls} <= {"same", "wrapped"}
+    assert not trajectory.health
+
+
+def _told(request: str) -> None:
+    """The task's prompt reached the model as it was written, and its system prompt too."""
+    for words in ("Be brief, friend.", '-- Is it \\"raining\\" in Ghent,\\nBath & Bruges?'):
+        assert words in request
+
+
+def _offered(body: dict[str, Any]) -> set[str]:
+    return {tool["function"]["name"] for tool in body["tools"]}
+
+
+def _nothing_stays(folders: Path, session: str) -> None:
+    left = [path for name in ("HOME", "TMPDIR") for path in (folders / name).iterdir()]
+    assert not left
+    running = [
+        p for p in psutil.process_iter(["environ"]) if (p.info["environ"] or {}).get("DRAWBAR_SESSION") == session
+    ]
+    assert not running
+
+
+@pytest.mark.parametrize("name", AGENTS)
+def test_what_an_agent_speaks_and_its_version_are_known_without_it(name: str) -> None:
+    factory = harness_factory(name)
+    assert factory.dialect in {"chat", "responses", "messages", "gemini"}
+    assert factory.install.name == name
+    assert factory.install.label == f"{name} {factory.install.version}"
