@@ -94,6 +94,13 @@ class Environment:
         """The version that scores get: it changes with the rubric's code, weights and judges."""
         return self.scoring.version(self.judge)
 
+    @property
+    def judge_models(self) -> list[str]:
+        """The models behind the judges of what has a weight: without them a rollout has no reward."""
+        scorers = self.scoring.scorers.values()
+        judges = [scorer.judge or self.judge for scorer in scorers if scorer.weight and "judge" in scorer.parameters]
+        return list(dict.fromkeys(judge.model for judge in judges if judge is not None))
+
     def all_servers(self) -> dict[str, ToolServer]:
         """Every tool server by name, the functions in `tools` as one in-process server. Imports the MCP SDK if need be.
 

@@ -10,6 +10,15 @@ from typing import Any
 import pytest
 
 Drawbar = Callable[..., Any]
+JUDGED = """
+from drawbar import Environment, Task, judge
+from drawbar.testing import ScriptedModel, says
+
+environment = Environment(
+    name="judged", tasks=[Task(prompt="?")], rubric=[judge("{{ completion }}, yes or no?", model="gpt-5-mini")],
+    models={"m": ScriptedModel([says("yes")])}, default_model="m",
+)
+"""
 
 
 def test_a_run_ends_with_a_report_on_standard_output_and_progress_elsewhere(drawbar: Drawbar) -> None:
@@ -117,6 +126,19 @@ def test_a_mistake_is_one_clear_message_and_exit_status_2(drawbar: Drawbar, argu
     assert said in " ".join(ended.err.split())
     assert "Traceback" not in ended.err
     assert not ended.out
+
+
+def test_a_key_that_is_missing_is_told_before_the_first_rollout(
+    drawbar: Drawbar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    Path("judged.py").write_text(JUDGED)
+    for arguments in (["quiz.py", "--model", "gpt-5-mini"], ["quiz.py", "--fallback", "gpt-5-mini"], ["judged.py"]):
+        ended = drawbar("run", *arguments)
+        assert ended.status == 2
+        assert "set OPENAI_API_KEY" in ended.err
+    assert not Path("drawbar.db").exists()
+    assert drawbar("run", "judged.py", "--weight", "judge=0", "-q").status == 0
 
 
 def test_an_id_that_nothing_has_is_told(drawbar: Drawbar) -> None:

@@ -45,6 +45,20 @@ def test_a_name_that_leads_nowhere_is_told_what_to_do(name: str) -> None:
     assert (caught.value.status, caught.value.code) == (404, "model_not_found")
 
 
+@pytest.mark.parametrize(("name", "variable"), [("gpt-4o", "OPENAI_API_KEY"), ("groq/m", "GROQ_API_KEY")])
+def test_a_key_that_is_not_set_is_known_without_asking(
+    monkeypatch: pytest.MonkeyPatch, name: str, variable: str
+) -> None:
+    monkeypatch.delenv(variable, raising=False)
+    with pytest.raises(UpstreamError, match=f"set {variable} where"):
+        Models().check(name)
+    with pytest.raises(UpstreamError, match=f"set {variable} where"):
+        Models(fallbacks=[name]).check("ollama/m")
+    Models(base_url="http://127.0.0.1:9/v1").check(name)
+    monkeypatch.setenv(variable, "sk-test")
+    Models().check(name)
+
+
 def test_an_address_from_the_environment_replaces_a_providers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VLLM_BASE_URL", "http://gpu-box:8000/v1")
     (target,) = Models().targets("vllm/m")

@@ -136,7 +136,8 @@ def models_for(request: Request, environment: Environment) -> Models:
     """How model names are resolved in this run.
 
     Raises:
-        ConfigurationError: the variable that should hold the key is not set, or nothing is known of the model.
+        ConfigurationError: the variable that should hold a key is not set, or nothing is known of the model or of a
+            judge's.
     """
     from drawbar.proxy.models import Models
     from drawbar.proxy.upstream import UpstreamError
@@ -153,8 +154,9 @@ def models_for(request: Request, environment: Environment) -> Models:
         fallbacks=request.fallbacks,
         concurrency=request.upstream_concurrency,
     )
-    try:
-        models.targets(chosen_model(request, environment))
-    except UpstreamError as error:
-        raise ConfigurationError(str(error)) from error
+    for model in (chosen_model(request, environment), *environment.judge_models):
+        try:
+            models.check(model)
+        except UpstreamError as error:
+            raise ConfigurationError(f"Model {model} cannot be asked. {error}") from error
     return models

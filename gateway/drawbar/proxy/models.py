@@ -92,6 +92,18 @@ class Models:
         found = [self._target(name, own or {}) for name in (model, *self._fallbacks)]
         return found if self._concurrency is None else [self._limited(target, self._concurrency) for target in found]
 
+    def check(self, model: str) -> None:
+        """See to it that a model and the fallbacks can be asked, as far as that is known beforehand.
+
+        Raises:
+            UpstreamError: no provider is known for one of them, or the provider's key is not set.
+        """
+        for name in (model, *self._fallbacks):
+            self._target(name, {})
+            provider = PROVIDERS.get(_provider_of(name)[0])
+            if provider is not None and self._base_url is None and name not in self._in_process:
+                _key(provider)
+
     def names(self) -> list[str]:
         """The models that are known by name."""
         return sorted({*self._in_process, *self._fallbacks})
@@ -140,9 +152,7 @@ class Models:
                 return Target(InProcessUpstream(model, models[model]), model)
         if self._base_url is not None:
             return Target(self._custom(), model)
-        prefix, slash, rest = model.partition("/")
-        if not slash:
-            prefix, rest = next((provider for start, provider in BARE if model.startswith(start)), ""), model
+        prefix, rest = _provider_of(model)
         if prefix in PROVIDERS:
             return Target(self._provider(PROVIDERS[prefix]), rest)
         if prefix in TRANSLATED:
@@ -192,6 +202,14 @@ def _entries(body: bytes) -> list[dict[str, Any]]:
     listed = value.get("data") if isinstance(value, dict) else None
     entries = listed if isinstance(listed, list) else []
     return [entry for entry in entries if isinstance(entry, dict) and isinstance(entry.get("id"), str)]
+
+
+def _provider_of(model: str) -> tuple[str, str]:
+    """The provider that a model's name names (empty: none), and the model's name there."""
+    prefix, slash, rest = model.partition("/")
+    if slash:
+        return prefix, rest
+    return next((provider for start, provider in BARE if model.startswith(start)), ""), model
 
 
 def _key(provider: Provider) -> str | None:
