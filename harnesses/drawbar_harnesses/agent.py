@@ -18,6 +18,10 @@ SERVER = "drawbar"
 """The name under which agents know the session's tools: it is part of the names that models see."""
 
 
+LONG = 86_400
+"""Seconds, in place of an agent's own patience with a model or a tool: the rollout's limit is kept outside."""
+
+
 class CommandLineAgent(ABC):
     """Options of each:
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from drawbar_harnesses.agent import SERVER, CommandLineAgent
+from drawbar_harnesses.agent import LONG, SERVER, CommandLineAgent
 from drawbar_harnesses.desk import Desk
 from drawbar_harnesses.installs import NpmProgram
 from drawbar_harnesses.launch import Start
 
-QUIET = {
+SETTINGS = {
     "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
     "DISABLE_AUTOUPDATER": "1",
     "DISABLE_BUG_COMMAND": "1",
@@ -21,8 +21,13 @@ QUIET = {
     "DISABLE_TELEMETRY": "1",
     "ENABLE_TOOL_SEARCH": "false",
     "IS_SANDBOX": "1",
+    "MCP_CONNECTION_NONBLOCKING": "0",
+    "MCP_TIMEOUT": "120000",
+    "MCP_TOOL_TIMEOUT": str(LONG * 1000),
+    "API_TIMEOUT_MS": str(LONG * 1000),
+    "CLAUDE_CODE_DISABLE_BACKGROUND_TASKS": "1",
 }
-"""Nothing to anybody but the gateway. The last: root may let all tools run."""
+"""Nothing to anybody but the gateway; no turn before the tools are there; root may let all tools run (IS_SANDBOX)."""
 
 
 class ClaudeCodeHarness(CommandLineAgent):
@@ -50,5 +55,5 @@ class ClaudeCodeHarness(CommandLineAgent):
         }
         return self.started(
             desk, *arguments, ANTHROPIC_BASE_URL=work.base_url, ANTHROPIC_API_KEY=work.key,
-            CLAUDE_CONFIG_DIR=str(desk.home / ".claude"), **QUIET, **models,
+            CLAUDE_CONFIG_DIR=str(desk.home / ".claude"), **SETTINGS, **models,
         )  # fmt: skip

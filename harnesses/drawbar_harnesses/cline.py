@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from drawbar_harnesses.agent import SERVER, CommandLineAgent
+from drawbar_harnesses.agent import LONG, SERVER, CommandLineAgent
 from drawbar_harnesses.desk import Desk
 from drawbar_harnesses.installs import NpmProgram
 from drawbar_harnesses.launch import Start
@@ -31,7 +31,7 @@ class ClineHarness(CommandLineAgent):
     mcp: ClassVar = "2025-11-25"
 
     def start(self, desk: Desk) -> Start:
-        server = {"transport": {"type": "streamableHttp", "url": desk.assignment.mcp_url}}
+        server = {"transport": {"type": "streamableHttp", "url": desk.assignment.mcp_url}, "timeout": LONG}
         desk.write(".cline/data/settings/cline_mcp_settings.json", {"mcpServers": {SERVER: server}})
         desk.write(".cline/data/settings/providers.json", self._providers(desk))
         if desk.system:

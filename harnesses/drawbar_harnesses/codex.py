@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any, ClassVar
 
-from drawbar_harnesses.agent import SERVER, CommandLineAgent
+from drawbar_harnesses.agent import LONG, SERVER, CommandLineAgent
 from drawbar_harnesses.desk import Desk
 from drawbar_harnesses.installs import NpmProgram
 from drawbar_harnesses.launch import Start
@@ -49,6 +49,7 @@ class CodexHarness(CommandLineAgent):
             "base_url": work.openai_base_url,
             "env_key": "DRAWBAR_KEY",
             "wire_api": "responses",
+            "stream_idle_timeout_ms": LONG * 1000,
         }
         return configuration | {
             "analytics": {"enabled": False},
@@ -56,7 +57,13 @@ class CodexHarness(CommandLineAgent):
             "history": {"persistence": "none"},
             "agents": {"enabled": self.own_tools},
             f"model_providers.{SERVER}": provider,
-            f"mcp_servers.{SERVER}": {"url": work.mcp_url, "required": True, "default_tools_approval_mode": "approve"},
+            f"mcp_servers.{SERVER}": {
+                "url": work.mcp_url,
+                "required": True,
+                "default_tools_approval_mode": "approve",
+                "startup_timeout_sec": 120,
+                "tool_timeout_sec": LONG,
+            },
         }
 
 

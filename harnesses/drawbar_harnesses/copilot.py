@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from drawbar_harnesses.agent import SERVER, CommandLineAgent
+from drawbar_harnesses.agent import LONG, SERVER, CommandLineAgent
 from drawbar_harnesses.desk import Desk
 from drawbar_harnesses.installs import NpmProgram
 from drawbar_harnesses.launch import Start
@@ -21,7 +21,7 @@ class CopilotHarness(CommandLineAgent):
 
     def start(self, desk: Desk) -> Start:
         work = desk.assignment
-        server = {"type": "http", "url": work.mcp_url, "tools": ["*"]}
+        server = {"type": "http", "url": work.mcp_url, "tools": ["*"], "timeout": LONG * 1000}
         desk.write(".copilot/mcp-config.json", {"mcpServers": {SERVER: server}})
         if desk.system:
             desk.write(".copilot/copilot-instructions.md", desk.system)

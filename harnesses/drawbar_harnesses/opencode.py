@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from drawbar_harnesses.agent import SERVER, CommandLineAgent
+from drawbar_harnesses.agent import LONG, SERVER, CommandLineAgent
 from drawbar_harnesses.desk import Desk
 from drawbar_harnesses.installs import NpmProgram
 from drawbar_harnesses.launch import Start
@@ -34,9 +34,10 @@ class OpencodeHarness(CommandLineAgent):
         provider = {
             "npm": "@ai-sdk/openai-compatible",
             "name": SERVER,
-            "options": {"baseURL": work.openai_base_url, "apiKey": work.key},
+            "options": {"baseURL": work.openai_base_url, "apiKey": work.key, "timeout": False},
             "models": {work.model: {"name": work.model, "tool_call": True}},
         }
+        server = {"type": "remote", "url": work.mcp_url, "enabled": True, "oauth": False, "timeout": 120_000}
         permission = {"*": "allow"} if self.own_tools else {"*": "deny", f"{SERVER}_*": "allow"}
         configuration: dict[str, Any] = {
             "$schema": "https://opencode.ai/config.json",
@@ -45,7 +46,8 @@ class OpencodeHarness(CommandLineAgent):
             "autoupdate": False,
             "share": "disabled",
             "provider": {SERVER: provider},
-            "mcp": {SERVER: {"type": "remote", "url": work.mcp_url, "enabled": True, "oauth": False}},
+            "mcp": {SERVER: server},
+            "experimental": {"mcp_timeout": LONG * 1000},
             "permission": permission,
         }
         if desk.system:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from drawbar_harnesses.agent import SERVER, CommandLineAgent
+from drawbar_harnesses.agent import LONG, SERVER, CommandLineAgent
 from drawbar_harnesses.desk import Desk
 from drawbar_harnesses.installs import NpmProgram
 from drawbar_harnesses.launch import Start
@@ -35,7 +35,7 @@ class QwenCodeHarness(CommandLineAgent):
         return self.started(
             desk, *arguments, OPENAI_BASE_URL=work.openai_base_url, OPENAI_API_KEY=work.key, OPENAI_MODEL=work.model,
             QWEN_CODE_NO_RELAUNCH="1", QWEN_CODE_DISABLE_CRON="1", QWEN_CODE_DISABLE_WORKFLOWS="1",
-            QWEN_CODE_SUPPRESS_YOLO_WARNING="1",
+            QWEN_CODE_SUPPRESS_YOLO_WARNING="1", QWEN_CODE_LEGACY_MCP_BLOCKING="1",
         )  # fmt: skip
 
     def _settings(self, desk: Desk) -> dict[str, Any]:
@@ -43,7 +43,7 @@ class QwenCodeHarness(CommandLineAgent):
         if not self.own_tools:
             tools |= {"core": [f"mcp__{SERVER}"], "exclude": ALWAYS_THERE}
         return {
-            "mcpServers": {SERVER: {"httpUrl": desk.assignment.mcp_url, "trust": True}},
+            "mcpServers": {SERVER: {"httpUrl": desk.assignment.mcp_url, "trust": True, "timeout": LONG * 1000}},
             "privacy": {"usageStatisticsEnabled": False},
             "telemetry": {"enabled": False},
             "general": {"enableAutoUpdate": False, "disableAutoUpdate": True, "disableUpdateNag": True},
