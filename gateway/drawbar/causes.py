@@ -34,6 +34,7 @@ _TABLE: Final = (
     Cause("upstream_unavailable", True, False, False, "the model was not reached or answered 5xx, to the last retry"),
     Cause("upstream_rejected", False, False, False, "the model's provider refused the request (4xx)"),
     Cause("upstream_broken", True, False, False, "the model's answer broke off or could not be read"),
+    Cause("tool_timeout", False, True, True, "a tool did not answer in time"),
     Cause("tool_server_failed", True, False, False, "a tool server died or could not be started"),
     Cause("harness_failed", True, False, False, "the harness crashed or broke its contract"),
     Cause("scorer_failed", False, True, False, "a reward function raised or a judge gave no verdict"),

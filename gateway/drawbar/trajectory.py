@@ -85,6 +85,8 @@ class ToolCall:
     """The model's tool call that this answers, if one could be joined."""
     seen: str | None = None
     """What the model was then shown against what the server said: same | wrapped | truncated | altered | missing."""
+    cause: str | None = None
+    """Why it is not `answered`: a name from `drawbar.causes`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

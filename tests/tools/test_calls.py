@@ -10,6 +10,7 @@ from mcp.server import MCPServer
 from mcp.server.mcpserver import Context
 from mcp_types import CallToolResult, TextContent
 
+from drawbar.causes import CAUSES
 from drawbar.environment import Environment
 from drawbar.errors import StoreError
 from drawbar.server import PythonServer
@@ -147,7 +148,8 @@ async def test_a_tool_that_takes_too_long_is_given_up_and_the_model_is_told(desk
     assert reply.result["isError"]
     assert "did not answer within 0.05 s" in reply.text
     (call,) = desk.recorded(session)
-    assert call.status == "failed"
+    assert (call.status, call.cause) == ("failed", "tool_timeout")
+    assert call.cause in CAUSES
 
 
 async def test_a_thread_that_hangs_does_not_hold_up_the_answer(desk: Desk) -> None:
@@ -312,7 +314,8 @@ async def test_closing_a_session_cancels_what_it_still_runs(desk: Desk) -> None:
 
 
 class _BrokenRecorder:
-    async def post(self, *rows: object) -> None: ...
+    async def post(self, *rows: object) -> None:
+        raise StoreError("the queue is full and the disk too")
 
     async def commit(self, *rows: object) -> None:
         raise StoreError("the disk is full")
@@ -330,6 +333,7 @@ async def test_a_call_that_cannot_be_recorded_fails_unless_that_is_allowed(desk:
             desk.side = side
             reply = await desk.call(session, "hello")
             if strict:
-                assert "the disk is full" in reply.json["error"]["message"]
+                assert "could not be recorded" in reply.json["error"]["message"]
+                assert "disk" not in reply.json["error"]["message"]
             else:
                 assert reply.text == "hello"

@@ -222,3 +222,27 @@ async def test_a_server_that_dies_again_and_again_is_started_more_and_more_slowl
         took.append(clock() - began)
     assert took[2] > 0.2
     assert took[3] > 0.4
+
+
+async def test_a_dying_server_that_says_its_key_does_not_say_it_to_model_or_record(
+    desk: Desk, plain: Plain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TIDE_TOKEN", "token-of-ours")
+    env = {"API_KEY": "sk-very-secret", "LAST_WORDS": "tried sk-very-secret and token-of-ours\n"}
+    server = plain(env=env, pass_env=["TIDE_TOKEN"])
+    session = await desk.session(Environment(name="e", servers={"tide": server}))
+    said = (await desk.call(session, "die")).text
+    assert "out of memory" in said
+    assert "tried *** and ***" in said
+    (call,) = desk.recorded(session)
+    assert "sk-very-secret" not in repr(call)
+    assert "token-of-ours" not in repr(call)
+
+
+async def test_a_server_that_never_lists_its_tools_holds_up_no_session_for_ever(
+    desk: Desk, plain: Plain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("drawbar.tools.toolset.LIST_TIMEOUT", 0.05)
+    session = await desk.session(Environment(name="e", servers={"tide": plain("--unlisted")}))
+    reply = await desk.ask(session, "tools/list")
+    assert "'tide' did not list its tools within 0.05 s" in reply.json["error"]["message"]

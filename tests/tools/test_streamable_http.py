@@ -166,6 +166,17 @@ async def test_a_refusal_in_json_keeps_its_code_and_words(serving: Serving) -> N
     assert (raised.value.code, raised.value.data) == (-32602, [1])
 
 
+@pytest.mark.parametrize("status", [401, 500])
+async def test_a_server_that_quotes_our_key_is_not_repeated(serving: Serving, status: int) -> None:
+    async def answer(web: Web, message: dict[str, Any], headers: dict[str, str]) -> Any:
+        return status, {}, b"wrong: " + headers.get("authorization", "").encode() + b" (key-of-ours)"
+
+    async with connected(Web(answer), serving, headers={"Authorization": "Bearer key-of-ours"}) as made:
+        with pytest.raises((RefusedByServer, ToolServerError), match="wrong: ") as raised:
+            await made.call(ToolRequest("ask", {}))
+    assert "key-of-ours" not in str(raised.value)
+
+
 async def test_a_redirect_on_the_same_origin_is_followed(serving: Serving) -> None:
     async def answer(web: Web, message: dict[str, Any], _: dict[str, str]) -> Any:
         return said(message, text("hi")) if message else (405, {}, b"")

@@ -76,7 +76,7 @@ def _of_tool_call(call: ToolCall, *, asked_models: bool) -> Iterator[Finding]:
     if call.status == "started":
         yield Finding("unfinished_tool_call", f"{where} has no end")
     elif call.status != "answered":
-        yield Finding("failed_tool_call", f"{where} {call.status}: {call.error or 'no cause given'}")
+        yield Finding("failed_tool_call", f"{where} {call.status}: {call.error or call.cause or 'no cause given'}")
     if call.tool_use_id is None and asked_models:
         yield Finding("unjoined_tool_call", f"{where} was asked for by no reply")
     if call.seen in ("missing", "truncated", "altered"):

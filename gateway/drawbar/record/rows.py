@@ -156,6 +156,7 @@ class ToolCallRow(msgspec.Struct, frozen=True, kw_only=True):
     status: str = "started"
     """started | answered | failed | cancelled"""
     cause: str | None = None
+    """Why it is not `answered`: a name from `drawbar.causes`."""
     error: str | None = None
     started: float
     ended: float | None = None

@@ -152,6 +152,7 @@ def _tool_call(row: ToolCallRow, asked: Asked | None, last_request: float) -> To
         meta=_object(row.meta),
         tool_use_id=asked.use.id if asked is not None else None,
         seen=_seen(row, result, asked, last_request),
+        cause=row.cause,
     )
 
 

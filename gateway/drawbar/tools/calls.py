@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -73,7 +74,7 @@ class Calls:
         """The result as the agent gets it, durable by then. Raises `StoreError` when it could not be recorded."""
         route = toolset.routes.get(name) if isinstance(name := params.get("name"), str) else None
         row = _intent(session, route, params)
-        await self._recorder.post(row)
+        await self._write(self._recorder.post, row)
         try:
             if route is None:
                 outcome = _refused(str(UnknownName("tool", str(name), toolset.routes)))
@@ -117,7 +118,8 @@ class Calls:
         if stop.cause is not None:
             return _Outcome(protocol.error_result("The call was cancelled."), status="cancelled", cause=stop.cause)
         return _failed(
-            f"The tool {params['name']!r} did not answer within {spec.timeout:g} s; the call was given up.", None
+            f"The tool {params['name']!r} did not answer within {spec.timeout:g} s; the call was given up.",
+            "tool_timeout",
         )
 
     async def _end(self, row: ToolCallRow, outcome: _Outcome) -> None:
@@ -132,12 +134,15 @@ class Calls:
             error=outcome.error,
             ended=time.time(),
         )
+        await self._write(self._recorder.commit, ended)
+
+    async def _write(self, write: Callable[[ToolCallRow], Awaitable[None]], row: ToolCallRow) -> None:
         try:
-            await self._recorder.commit(ended)
-        except StoreError:
+            await write(row)
+        except StoreError as error:
+            logger.error("tool call %s could not be recorded: %s", row.id, error)
             if self._strict:
                 raise
-            logger.exception("tool call %s was answered but could not be recorded", row.id)
 
 
 def _intent(session: Session, route: Route | None, params: Json) -> ToolCallRow:
@@ -176,5 +181,5 @@ def _refused(text: str, error: str | None = None) -> _Outcome:
     return _Outcome(protocol.error_result(text), error=error or text)
 
 
-def _failed(text: str, cause: str | None) -> _Outcome:
+def _failed(text: str, cause: str) -> _Outcome:
     return _Outcome(protocol.error_result(text), status="failed", cause=cause, error=text)

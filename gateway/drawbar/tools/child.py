@@ -9,13 +9,14 @@ import shutil
 import signal
 from asyncio.subprocess import PIPE, Process
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 import orjson
 
 from drawbar.errors import ToolServerError
+from drawbar.hiding import hidden, secret_values
 from drawbar.server import CommandServer
 from drawbar.tools import protocol
 from drawbar.tools.connection import OnProgress
@@ -38,11 +39,12 @@ _GRACE = 1.0
 class Child:
     """A running server. Use `spawn`."""
 
-    def __init__(self, name: str, process: Process, warden: Warden) -> None:
+    def __init__(self, name: str, process: Process, warden: Warden, secrets: Sequence[str]) -> None:
         self._name = name
         self._process = process
         self._warden = warden
         self._peer = Peer()
+        self._secrets = secrets
         self._last_words: deque[str] = deque(maxlen=12)
         self._listener = asyncio.create_task(self._listen_to_errors())
         self._owner = asyncio.create_task(self._own())
@@ -69,7 +71,7 @@ class Child:
                 f"Tool server {name!r}: cannot start {program!r}: {error.strerror or error}."
             ) from error
         warden.guard(process.pid)
-        return cls(name, process, warden)
+        return cls(name, process, warden, secret_values({**spec.env, **_passed(spec)}))
 
     @property
     def alive(self) -> bool:
@@ -116,7 +118,7 @@ class Child:
             how = f"was killed by signal {-code} ({signal.Signals(-code).name})"
         else:
             how = f"exited with code {code}"
-        said = "\n".join(self._last_words)
+        said = hidden("\n".join(self._last_words), self._secrets)
         return how + (f". The last it said:\n{said}" if said else " without a word")
 
     def death(self) -> ToolServerError:
@@ -207,8 +209,12 @@ def _environment(name: str, spec: CommandServer) -> dict[str, str]:
         raise ToolServerError(
             f"Tool server {name!r} asks for the environment variable {missing[0]} (`pass_env`), which is not set."
         )
-    ours = {key: os.environ[key] for key in (*INHERITED, *spec.pass_env) if key in os.environ}
-    return {**ours, **spec.env}
+    ours = {key: os.environ[key] for key in INHERITED if key in os.environ}
+    return {**ours, **_passed(spec), **spec.env}
+
+
+def _passed(spec: CommandServer) -> dict[str, str]:
+    return {key: os.environ[key] for key in spec.pass_env if key in os.environ}
 
 
 def _program(name: str, spec: CommandServer, environment: dict[str, str]) -> str:

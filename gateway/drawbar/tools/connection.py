@@ -21,10 +21,13 @@ class RefusedByServer(Exception):
     """The server answered with a JSON-RPC error: it is alive and did not do what it was asked."""
 
     def __init__(self, code: int, message: str, data: object = None) -> None:
-        super().__init__(message)
+        super().__init__()
         self.code = code
         self.message = message
         self.data = data
+
+    def __str__(self) -> str:
+        return self.message
 
     @classmethod
     def from_error(cls, error: object) -> RefusedByServer:

@@ -201,8 +201,11 @@ class ToolSide:
             result = await self._result(request)
         except Refusal as refusal:
             await answer.finish(protocol.error(id, refusal.code, refusal.message, refusal.data), refusal.status)
-        except (ToolServerError, ConfigurationError, StoreError) as error:
+        except (ToolServerError, ConfigurationError) as error:
             await answer.finish(protocol.error(id, protocol.INTERNAL_ERROR, str(error)))
+        except StoreError:  # an agent can do nothing with where the store is; the log says it
+            said = "The call could not be recorded, so its result is not given."
+            await answer.finish(protocol.error(id, protocol.INTERNAL_ERROR, said))
         else:
             dressed = dress(body["method"], result, _identity(session)) if modern else result
             await answer.finish(protocol.result(id, dressed))

@@ -13,6 +13,7 @@ from contextlib import suppress
 from aiohttp import ClientError, ClientSession
 
 from drawbar.errors import ToolServerError
+from drawbar.hiding import hidden, secret_values, shown_url
 from drawbar.server import UrlServer
 from drawbar.tools import protocol
 from drawbar.tools.connection import OnProgress, RefusedByServer, ToolRequest
@@ -33,6 +34,7 @@ class StreamableHttp:
         self._name = name
         self._spec = spec
         self._http = http
+        self._secrets = secret_values(spec.headers)
         self._version: str | None = None
         self._session_id: str | None = None
         self._next = 0
@@ -131,6 +133,9 @@ class StreamableHttp:
             raise self._broken(f"could not be reached: {str(error) or type(error).__name__}") from error
         except ToolServerError as error:
             raise self._broken(str(error)) from error
+        except RefusedByServer as refused:
+            refused.message = hidden(refused.message, self._secrets)  # some quote the key that they do not like
+            raise
         except asyncio.CancelledError:
             self._cancel(message)
             raise
@@ -162,7 +167,8 @@ class StreamableHttp:
         return headers
 
     def _broken(self, how: str) -> ToolServerError:
-        return ToolServerError(f"Tool server {self._name!r} at {_without_secrets(self._spec.url)} {how}.")
+        said = hidden(how, self._secrets)
+        return ToolServerError(f"Tool server {self._name!r} at {shown_url(self._spec.url)} {said}.")
 
 
 def _mirrored_arguments(tool: Json) -> Mapping[tuple[str, ...], str]:
@@ -181,11 +187,3 @@ def _call_headers(name: str, arguments: Json, mirrored: Mapping[tuple[str, ...],
 
         headers = {"Mcp-Name": encode_header_value(name), **mcp_param_headers(mirrored or {}, arguments)}
     return headers
-
-
-def _without_secrets(url: str) -> str:
-    """Scheme, host and path: a query or a user part may hold a key."""
-    from urllib.parse import urlsplit
-
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"

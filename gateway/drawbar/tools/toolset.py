@@ -13,6 +13,9 @@ from drawbar.tools.connection import Connection, RefusedByServer
 from drawbar.tools.protocol import METHOD_NOT_FOUND, Json
 from drawbar.tools.shaping import Observation, shape_tool
 
+LIST_TIMEOUT = 60.0
+"""Seconds that a server may take to list its tools. Sessions wait for it, and so would all of them for ever."""
+
 
 @dataclass(frozen=True, slots=True)
 class Member:
@@ -68,7 +71,12 @@ async def gather(members: Sequence[Member], observation: Observation) -> Toolset
 
 async def _tools_of(member: Member) -> list[Json]:
     try:
-        return await member.connection.tools()
+        async with asyncio.timeout(LIST_TIMEOUT):
+            return await member.connection.tools()
+    except TimeoutError as error:
+        raise ToolServerError(
+            f"Tool server {member.name!r} did not list its tools within {LIST_TIMEOUT:g} s."
+        ) from error
     except RefusedByServer as refused:
         if refused.code == METHOD_NOT_FOUND:  # a server of prompts or resources alone
             return []

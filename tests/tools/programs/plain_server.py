@@ -1,6 +1,7 @@
 """A tool server over standard input and output, without any SDK: it starts in milliseconds and misbehaves on demand.
 
-`--modern` makes it one of the revision without a handshake. `--dies-at-start` and `--mute` do what they say.
+`--modern` makes it one of the revision without a handshake. `--dies-at-start`, `--mute` and `--unlisted` do what they
+say.
 """
 
 from __future__ import annotations
@@ -92,6 +93,8 @@ def answer(id: Any, method: str, params: dict[str, Any]) -> None:
             "capabilities": {"tools": {}},
             "instructions": "Plain and simple.",
         }
+    elif method == "tools/list" and "--unlisted" in sys.argv:
+        return
     elif method == "tools/list":
         half = len(TOOLS) // 2
         result = {"tools": TOOLS[half:]} if "cursor" in params else {"tools": TOOLS[:half], "nextCursor": "half"}
@@ -117,7 +120,7 @@ def main() -> None:
         if message["method"] == "notifications/cancelled":
             cancelled.append(params["requestId"])
         elif message["method"] == "tools/call" and params["name"] == "die":
-            sys.stderr.write("out of memory\n")
+            sys.stderr.write("out of memory\n" + os.environ.get("LAST_WORDS", ""))
             sys.stderr.flush()
             os._exit(3)
         elif message["method"] == "tools/call" and params["name"] == "sleep":
