@@ -20,3 +20,4 @@ class GoogleADKHarness(FrameworkAgent):
         ),
     )
     mcp: ClassVar = "2025-11-25"
+    settings: ClassVar = {"NO_GCE_CHECK": "true"}  # it would ask whether it runs on Google's machines
