@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from types import TracebackType
@@ -30,7 +31,9 @@ from drawbar.record.redaction import Redact
 from drawbar.record.rows import Row
 from drawbar.record.store import Store
 from drawbar.sessions import Session, SessionSpec
-from drawbar.wire import CHAT
+from drawbar.wire import Dialect
+from drawbar.wire.listing import described, listed
+from drawbar.wire.route import Route, asker, read_route, split_prefix
 from drawbar.wire.tolerant import dump
 
 if TYPE_CHECKING:
@@ -39,10 +42,9 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_LATER: Final = ("/v1/responses", "/v1/messages", "/v1beta/")
-"""Routes of dialects that are not spoken yet."""
-_CHAT: Final = "/v1/chat/completions"
-_FORWARDED: Final = frozenset({"/v1/embeddings"})
+_MODELS: Final = re.compile(r"/v1(?:beta)?/models(?:/(.+))?")
+_PROBES: Final = frozenset({"/", "/api/hello"})
+"""What agents ask to see whether anybody is there."""
 _ABORT_SECONDS: Final = 5.0
 
 
@@ -148,66 +150,54 @@ class Gateway:
             await _say(client, 503, "The store cannot be used now.", "store_unavailable")
 
     async def _route(self, client: Client) -> None:
-        path: str = client.scope["path"]
-        prefix = None
-        if path.startswith("/s/"):
-            prefix, _, rest = path[3:].partition("/")
-            path = "/" + rest
-        if path == _CHAT:
-            await self._complete(client, prefix, path)
+        prefix, path = split_prefix(client.scope["path"])
+        route = read_route(path, client.query)
+        if route is not None:
+            await self._ask(client, prefix, route)
+        elif path in _PROBES and client.scope["method"] in ("HEAD", "GET"):
+            await client.answer(200, [JSON], dump({"status": "ok"}))
         elif prefix is not None and path == "/mcp":
             await self._use_tools(await self._named(client, prefix), client)
         elif path.startswith("/mcp/") and prefix is None:
             await self._use_tools(await self._for_environment(client, path[5:]), client)
         elif (path.startswith("/api/") or path == "/healthz") and prefix is None:
             await self._control.handle(client, path)
-        elif path in _FORWARDED:
-            await self._forward(client, prefix, path)
-        elif path == "/v1/models" or path.startswith("/v1/models/"):
-            await self._models(client, prefix, path)
-        elif path.startswith(_LATER):
-            said = f"drawbar does not speak the dialect of {path} yet. Speak OpenAI chat completions: {_CHAT}."
-            await _say(client, 501, said, "not_implemented")
+        elif (found := _MODELS.fullmatch(path)) is not None:
+            await self._models(client, prefix, found[1])
         else:
             await _say(client, 404, f"There is nothing at {path}.", "not_found")
 
-    async def _complete(self, client: Client, prefix: str | None, path: str) -> None:
+    async def _ask(self, client: Client, prefix: str | None, route: Route) -> None:
         if not await _only(client, "POST"):
             return
-        keys = client_keys(client.headers)
+        keys = client_keys(client)
         session = await self._session(client, prefix, keys)
         if session is None:
             return
-        if session.stop is not None:
+        if route.kind != "turn":
+            await forward(self.models, self.settings, session, route, client, self._passed(keys))
+        elif session.stop is not None:
             await _say(client, 409, f"This session has stopped ({session.stop}).", session.stop)
-            return
-        await self.model_side.complete(session, CHAT, path, client, self._passed(keys))
+        else:
+            await self.model_side.complete(session, route, client, self._passed(keys))
 
-    async def _forward(self, client: Client, prefix: str | None, path: str) -> None:
-        if not await _only(client, "POST"):
+    async def _models(self, client: Client, prefix: str | None, wanted: str | None) -> None:
+        if not await _only(client, "GET", "HEAD"):
             return
-        keys = client_keys(client.headers)
-        if await self._session(client, prefix, keys) is not None:
-            below = path.removeprefix("/v1/")
-            await forward(self.models, self.settings, CHAT, below, client, self._passed(keys))
-
-    async def _models(self, client: Client, prefix: str | None, path: str) -> None:
-        if not await _only(client, "GET"):
-            return
-        session = await self._session(client, prefix, client_keys(client.headers))
+        session = await self._session(client, prefix, client_keys(client))
         if session is None:
             return
-        listed = {model["id"]: model for model in await self.models.listed()}
+        known = {model["id"]: model for model in await self.models.listed()}
         own = set(session.environment.models) if session.environment is not None else set()
         for name in sorted(own | ({session.row.model} if session.row.model else set())):
-            listed.setdefault(name, {"id": name, "object": "model", "created": 0, "owned_by": "drawbar"})
-        wanted = path.removeprefix("/v1/models").removeprefix("/")
-        if not wanted:
-            await client.answer(200, [JSON], dump({"object": "list", "data": list(listed.values())}))
-        elif wanted in listed:
-            await client.answer(200, [JSON], dump(listed[wanted]))
+            known.setdefault(name, {"id": name, "object": "model", "created": 0, "owned_by": "drawbar"})
+        shape = _asker(client).name
+        if wanted is None:
+            await client.answer(200, [JSON], listed(shape, list(known.values())))
+        elif wanted in known:
+            await client.answer(200, [JSON], described(shape, known[wanted]))
         else:
-            await _say(client, 404, str(UnknownName("model", wanted, listed)), "model_not_found")
+            await _say(client, 404, str(UnknownName("model", wanted, known)), "model_not_found")
 
     async def _session(self, client: Client, prefix: str | None, keys: list[str]) -> Session | None:
         """The session that a request names, or one for it alone; None when it was refused, and answered so."""
@@ -222,7 +212,7 @@ class Gateway:
         return None
 
     async def _named(self, client: Client, prefix: str | None) -> Session:
-        key = session_key(client_keys(client.headers), prefix, client.headers)
+        key = session_key(client_keys(client), prefix, client.headers)
         return await self.sessions.find(key or "")
 
     def _passed(self, keys: list[str]) -> str | None:
@@ -233,7 +223,7 @@ class Gateway:
 
     async def _for_environment(self, client: Client, name: str) -> Session | None:
         """The session that uses an environment's tools: the one that the request names, or the live one of them all."""
-        keys = client_keys(client.headers)
+        keys = client_keys(client)
         if session_key(keys, None, client.headers) is not None:
             return await self._named(client, None)
         if not may_use(keys, self.settings):
@@ -278,14 +268,20 @@ def _why(error: BaseException) -> str:
     return "tool_server_failed" if isinstance(error, Exception) else "cancelled"
 
 
-async def _only(client: Client, method: str) -> bool:
-    if client.scope["method"] == method:
+async def _only(client: Client, *methods: str) -> bool:
+    if client.scope["method"] in methods:
         return True
-    said = f"{client.scope['method']} is not served here; {method} is."
-    await client.answer(405, [JSON, (b"allow", method.encode())], CHAT.error(405, said, "method_not_allowed"))
+    said = f"{client.scope['method']} is not served here; {methods[0]} is."
+    allow = (b"allow", ", ".join(methods).encode())
+    await client.answer(405, [JSON, allow], _asker(client).error(405, said, "method_not_allowed"))
     return False
 
 
+def _asker(client: Client) -> Dialect:
+    """The dialect in which the client understands an answer."""
+    return asker(split_prefix(client.scope["path"])[1], client.headers)
+
+
 async def _say(client: Client, status: int, message: str, code: str) -> None:
-    """An error in the shape that the routes' SDKs read."""
-    await client.answer(status, [JSON, NO_RETRY], CHAT.error(status, message, code))
+    """An error in the shape that the client's SDK reads."""
+    await client.answer(status, [JSON, NO_RETRY], _asker(client).error(status, message, code))

@@ -131,15 +131,6 @@ async def test_models_are_listed_without_an_upstream_that_lists_them(serve: Make
         assert [model["id"] for model in (await response.json())["data"]] == ["spare"]
 
 
-@pytest.mark.parametrize(
-    "path", ["/v1/responses", "/v1/messages", "/v1/messages/count_tokens", "/v1beta/models/m:generateContent"]
-)
-async def test_dialects_that_come_later_are_answered_501(house: House, path: str) -> None:
-    response = await house.post(await house.session(), {}, path=path)
-    assert response.status == 501
-    assert "does not speak the dialect" in (await response.json())["error"]["message"]
-
-
 async def test_unknown_paths_and_methods_are_told(house: House) -> None:
     session = await house.session()
     response = await house.post(session, {}, path="/v1/nothing")

@@ -48,7 +48,7 @@ async def anthropic(request: web.Request, body: dict[str, Any]) -> web.StreamRes
 @pytest.fixture
 async def translated(serve: MakeHouse, provider: Provider, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[House]:
     provider.answer = anthropic
-    upstream = LiteLLMUpstream(options={"api_base": provider.url, "api_key": "sk-ant-secret"})
+    upstream = LiteLLMUpstream(prefix="anthropic/", address=provider.url, key=lambda: "sk-ant-secret")
     models = Models()
     monkeypatch.setattr(models, "_translated", lambda: upstream)
     async with serve(models=models) as house:

@@ -14,6 +14,7 @@ from openai import OpenAI
 
 from drawbar.wire import RESPONSES
 from drawbar.wire.dialect import BadBody, Overrides
+from drawbar.wire.framing import NAMED_EVENTS
 from drawbar.wire.responses import ResponsesDialect
 
 JSON = st.recursive(
@@ -197,7 +198,8 @@ def test_openais_sdk_raises_our_errors_with_their_message(status: int, kind: typ
 
 
 def test_openais_sdk_raises_an_error_in_the_middle_of_a_stream() -> None:
-    stream = ResponsesDialect().stream_error(503, "not recorded", "recorder_failed")
+    events = ResponsesDialect().stream_error(503, "not recorded", "recorder_failed")
+    stream = NAMED_EVENTS.written(events, first=False, last=True)
     answer = httpx.Response(200, headers={"content-type": "text/event-stream"}, content=stream)
     with client(answer) as sdk, pytest.raises(openai.APIError, match="not recorded"):
         list(sdk.responses.create(model="m", input="x", stream=True))

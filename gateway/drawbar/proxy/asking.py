@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from drawbar.proxy.failures import RetryPolicy, decide, refusal
 from drawbar.proxy.upstream import Exchange, UpstreamError, UpstreamReply, header
 from drawbar.wire.dialect import BadBody, Dialect, Response
+from drawbar.wire.framing import Framing
 from drawbar.wire.tolerant import load
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class Streaming:
     target: Target
     attempts: int
     reply: UpstreamReply
+    framing: Framing
 
 
 Asked: TypeAlias = Answered | Streaming
@@ -87,8 +89,9 @@ async def _once(target: Target, exchange: Exchange, dialect: Dialect | None, cou
         if reply.status >= 300:
             body = await reply.read()
             raise refusal(reply.status, reply.headers, body, dialect.error_message(body) if dialect else "")
-        if (header(reply.headers, b"content-type") or b"").startswith(b"text/event-stream"):
-            return Streaming(target, count, reply)
+        framing = exchange.route.framing_of(header(reply.headers, b"content-type") or b"")
+        if framing is not None:
+            return Streaming(target, count, reply, framing)
         body = await reply.read()
         return Answered(target, count, reply, body, None if dialect is None else _read(dialect, reply, body))
     except BaseException:

@@ -9,7 +9,8 @@ import msgspec
 
 from drawbar.ids import digest, new_id
 from drawbar.record.rows import BlobRow, CallRow, Row
-from drawbar.wire.dialect import BadBody, Dialect, Request, Response, Usage
+from drawbar.wire.dialect import BadBody, Request, Response, Usage
+from drawbar.wire.route import Route
 
 if TYPE_CHECKING:
     from drawbar.proxy.models import Target
@@ -21,13 +22,14 @@ NO_USAGE: Final = Usage()
 class Call:
     """One model call, from its intent to its end."""
 
-    def __init__(self, session: Session, dialect: Dialect, path: str, epoch: int) -> None:
+    def __init__(self, session: Session, route: Route, epoch: int) -> None:
         """`epoch` is the recorder's: a graph whose memory is of an older one may remember what was never stored."""
         if session.epoch != epoch:
             session.graph.drop()
             session.epoch = epoch
         self.session = session
-        self.dialect = dialect
+        self.route = route
+        self.dialect = route.dialect
         self.request: Request | None = None
         self.target: Target | None = None
         self.first_byte: float | None = None
@@ -38,15 +40,15 @@ class Call:
             id=new_id("call"),
             session=session.id,
             seq=session.next_call(),
-            dialect=dialect.name,
-            path=path,
+            dialect=route.dialect.name,
+            path=route.path,
             model="",
             started=time.time(),
         )
 
     def begin(self, body: bytes) -> list[Row]:
         """Read the request; the rows of the intent. Raises `BadBody`; what was sent is then kept by `unreadable`."""
-        request = self.request = self.dialect.split(body)
+        request = self.request = self.route.split(body)
         graph = self.session.graph
         leaf, rows = graph.request(self.dialect, request.messages)
         found: list[Row] = list(rows)

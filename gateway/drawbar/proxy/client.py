@@ -40,6 +40,12 @@ class Client:
         self._timer: asyncio.TimerHandle | None = None
         self._watcher: asyncio.Task[None] | None = None
 
+    @property
+    def query(self) -> str:
+        """The URL's query, as it came."""
+        query: bytes = self.scope.get("query_string", b"")
+        return query.decode("latin-1")
+
     async def body(self, limit: int) -> bytes:
         """The request's body.
 
@@ -68,7 +74,7 @@ class Client:
     async def answer(self, status: int, headers: Headers, body: bytes) -> None:
         """The whole answer; `content-length` is set here."""
         await self.start(status, [*headers, (b"content-length", b"%d" % len(body))])
-        await self.write(body, last=True)
+        await self.write(b"" if self.scope["method"] == "HEAD" else body, last=True)
 
     async def start(self, status: int, headers: Headers) -> None:
         self.started = True

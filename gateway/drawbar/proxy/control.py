@@ -80,7 +80,7 @@ class Control:
     async def _answer(self, client: Client, method: str, path: str) -> bytes:
         if path == "/healthz":
             return dump({"status": "ok", "version": __version__, "unrecorded": self._gateway.model_side.unrecorded})
-        if not is_admin(client_keys(client.headers), self._gateway.settings):
+        if not is_admin(client_keys(client), self._gateway.settings):
             raise _Refused(401, "The control API needs the gateway's admin key as bearer token.", "admin_key_required")
         match method, path.removeprefix("/api/").split("/"):
             case "GET", ["environments"]:

@@ -18,6 +18,7 @@ from drawbar.proxy.upstream import UpstreamError
 from drawbar.record.rows import Row
 from drawbar.sessions import Session
 from drawbar.wire.dialect import BadBody, Dialect
+from drawbar.wire.route import Route
 
 if TYPE_CHECKING:
     from drawbar.record.recorder import Recorder
@@ -36,21 +37,21 @@ class ModelSide:
         self.unrecorded = 0
         """Answers that were given although they could not be recorded (`recording="best-effort"`)."""
 
-    async def complete(self, session: Session, dialect: Dialect, path: str, client: Client, key: str | None) -> None:
+    async def complete(self, session: Session, route: Route, client: Client, key: str | None) -> None:
         """One request that makes a turn. `key`: the client's own, if it goes on to the provider."""
         try:
             body = await client.body(self.settings.max_body)
         except ClientGone:
-            await self._never_read(session, dialect, path)
+            await self._never_read(session, route)
             return
         except BodyTooLarge:
-            await self._too_large(session, dialect, path, client)
+            await self._too_large(session, route, client)
             return
-        call = Call(session, dialect, path, self.recorder.epoch)
+        call = Call(session, route, self.recorder.epoch)
         if session.live or (mark := client.headers.get(_RETRY_MARK)) is None:
             await self._carry(call, body, Outlet(client, None), key)
             return
-        same = (path, len(body), hash(body))
+        same = (route.path, len(body), hash(body))
         known = session.flights.get(same)
         if mark != b"0" and known is not None and await self._replayed(known, client):
             return
@@ -107,7 +108,7 @@ class ModelSide:
         assert call.request is not None
         try:
             own = session.environment.models if session.environment is not None else None
-            targets = self.models.targets(session.row.model or call.request.model, own)
+            targets = self.models.targets(session.row.model or call.request.model, own, call.dialect.name)
         except UpstreamError as error:
             await self._refuse(call, rows, outlet, error.status, str(error), error.cause, code=error.code)
             return None
@@ -134,13 +135,13 @@ class ModelSide:
         await self.post([*rows, *call.refused(status, cause, message, body)])
         await self._say(outlet, call.dialect, status, message, code or cause)
 
-    async def _never_read(self, session: Session, dialect: Dialect, path: str) -> None:
-        call = Call(session, dialect, path, self.recorder.epoch)
+    async def _never_read(self, session: Session, route: Route) -> None:
+        call = Call(session, route, self.recorder.epoch)
         said = "the client left before its request was complete"
         await self.post(call.ended_badly("abandoned", "client_left", said, http_status=None, response=None, seen=None))
 
-    async def _too_large(self, session: Session, dialect: Dialect, path: str, client: Client) -> None:
-        call = Call(session, dialect, path, self.recorder.epoch)
+    async def _too_large(self, session: Session, route: Route, client: Client) -> None:
+        call = Call(session, route, self.recorder.epoch)
         said = f"The request's body is larger than {self.settings.max_body} bytes."
         await self._refuse(call, [], Outlet(client, None), 413, said, "bad_request", code="request_too_large")
 

@@ -1,4 +1,4 @@
-"""Requests that are no turns (embeddings): there and back, nothing recorded."""
+"""Requests that are no turns (embeddings, counts of tokens): there and back, nothing recorded."""
 
 from __future__ import annotations
 
@@ -8,20 +8,21 @@ from drawbar.proxy.headers import NO_RETRY, client_headers, upstream_headers
 from drawbar.proxy.models import Models, Target
 from drawbar.proxy.settings import Settings
 from drawbar.proxy.upstream import Exchange, UpstreamError
-from drawbar.wire.dialect import BadBody, Dialect
+from drawbar.sessions import Session
+from drawbar.wire.dialect import BadBody
+from drawbar.wire.route import Route
 from drawbar.wire.tolerant import load_object
 
 
 async def forward(
-    models: Models, settings: Settings, dialect: Dialect, path: str, client: Client, key: str | None
+    models: Models, settings: Settings, session: Session, route: Route, client: Client, key: str | None
 ) -> None:
-    """Send the client's bytes to the model that they name, and back what it says. `path`: below the version prefix."""
+    """Send the client's bytes to the model that they name, and back what it says. Where tokens are counted, that is the
+    model which the session's turns go to."""
+    dialect = route.dialect
     try:
         body = await client.body(settings.max_body)
-        model = load_object(body, "the body").get("model")
-        if not isinstance(model, str):
-            raise BadBody("`model` must be a string")
-        answered = await _asked(models, settings, dialect, path, client, key, body, model)
+        answered = await _asked(models, settings, session, route, client, key, body)
     except ClientGone:
         return
     except BodyTooLarge:
@@ -40,22 +41,21 @@ async def forward(
 
 
 async def _asked(
-    models: Models,
-    settings: Settings,
-    dialect: Dialect,
-    path: str,
-    client: Client,
-    key: str | None,
-    body: bytes,
-    model: str,
+    models: Models, settings: Settings, session: Session, route: Route, client: Client, key: str | None, body: bytes
 ) -> Answered:
+    model = route.url.model if route.url is not None else load_object(body, "the body").get("model")
+    if not isinstance(model, str):
+        raise BadBody("`model` must be a string")
     headers = upstream_headers(client.scope["headers"])
 
     def exchange(target: Target) -> Exchange:
-        changed = dialect.patch(body, {} if target.model == model else {"model": target.model})
-        return Exchange(path=path, body=changed, model=target.model, headers=headers, key=key)
+        named = route.url is not None or target.model == model
+        changed = route.dialect.patch(body, {} if named else {"model": target.model})
+        return Exchange(route=route, body=changed, model=target.model, headers=headers, key=key)
 
-    asked = await ask(models.targets(model), exchange, None, settings.retries)
+    wanted = session.row.model if route.kind == "count" else None
+    own = session.environment.models if session.environment is not None else None
+    asked = await ask(models.targets(wanted or model, own, route.dialect.name), exchange, None, settings.retries)
     if isinstance(asked, Answered):
         return asked
     try:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from drawbar.proxy.client import Client
 from drawbar.proxy.upstream import Headers
+from drawbar.wire.route import key_in
 
 _HOP: Final = frozenset(
     b"connection keep-alive proxy-authenticate proxy-authorization te trailer trailers transfer-encoding upgrade "
@@ -30,13 +32,16 @@ def client_headers(headers: Headers) -> list[tuple[bytes, bytes]]:
     return [pair for pair in headers if pair[0] not in _NOT_BACK]
 
 
-def client_keys(headers: dict[bytes, bytes]) -> list[str]:
+def client_keys(client: Client) -> list[str]:
     """The API keys that a request carries, in every place where SDKs put one."""
+    headers = client.headers
     found = []
     authorization = headers.get(b"authorization")
     if authorization is not None and authorization[:7].lower() == b"bearer ":
         found.append(authorization[7:].strip().decode("latin-1"))
     found += [headers[name].decode("latin-1") for name in (b"x-api-key", b"x-goog-api-key") if name in headers]
+    if (key := key_in(client.query)) is not None:
+        found.append(key)
     return found
 
 

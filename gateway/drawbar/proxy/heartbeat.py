@@ -1,4 +1,4 @@
-"""Signs of life in a stream: a comment when nothing came for a while, a head when the upstream takes long to speak."""
+"""Signs of life in a stream: a keepalive when nothing came for a while, a head when an upstream is slow to speak."""
 
 from __future__ import annotations
 
@@ -7,18 +7,19 @@ from typing import Final
 
 from drawbar.proxy.flight import Outlet
 from drawbar.proxy.settings import Settings
-from drawbar.wire.sse import KEEPALIVE
+from drawbar.wire.framing import Framing
 
-SSE_HEAD: Final = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache")]
+_NOT_KEPT: Final = (b"cache-control", b"no-cache")
 
 
 class Heartbeat:
     """One timer for a whole stream: it looks now and then when something was last written."""
 
-    def __init__(self, outlet: Outlet, settings: Settings) -> None:
+    def __init__(self, outlet: Outlet, settings: Settings, framing: Framing) -> None:
         self._loop = asyncio.get_running_loop()
         self._outlet = outlet
         self._settings = settings
+        self._framing = framing
         self._began = self._loop.time()
         self._timer = self._loop.call_later(min(settings.keepalive, settings.patience), self._tick)
         self._task: asyncio.Task[None] | None = None
@@ -40,5 +41,5 @@ class Heartbeat:
 
     async def _beat(self) -> None:
         if not self._outlet.started:
-            await self._outlet.start(200, SSE_HEAD)
-        await self._outlet.keepalive(KEEPALIVE)
+            await self._outlet.start(200, [(b"content-type", self._framing.media_type), _NOT_KEPT])
+        await self._outlet.keepalive(self._framing.keepalive)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import urllib.request
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Final
 from urllib.parse import urlsplit
 
 import aiohttp
+from yarl import URL
 
 from drawbar.proxy.prices import cost
 from drawbar.proxy.upstream import Exchange, Headers, UpstreamError, UpstreamReply
 
+_ANTHROPIC_VERSION: Final = "2023-06-01"
+_VERSION: Final = re.compile(r"/v[0-9][a-z0-9]*$")
 _BROKEN: Final = (aiohttp.ClientError, TimeoutError, OSError)
 
 
@@ -27,13 +31,17 @@ class HttpUpstream:
         prices: str | None = None,
         streams_usage: bool = True,
         timeout: float = 600.0,
+        any_key: bool = False,
     ) -> None:
         """`key` is asked for at each request and may raise `UpstreamError`; `prices` is the prefix in the table of
-        prices; `timeout` is in seconds without a byte."""
+        prices; `timeout` is in seconds without a byte; `any_key` shows the key in every way that the dialect has, to
+        an API of which it is not known which one it reads."""
         self.name = name
         self.streams_usage = streams_usage
         self.base_url = base_url.rstrip("/")
+        self._root = _VERSION.sub("", self.base_url)
         self._key = key
+        self._any_key = any_key
         self._prices = prices
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=15, sock_read=timeout)
         self._client: aiohttp.ClientSession | None = None
@@ -43,13 +51,16 @@ class HttpUpstream:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in exchange.headers}
         headers["content-type"] = "application/json"
         headers["accept-encoding"] = "identity"
-        if key is not None:
-            headers["authorization"] = "Bearer " + key
+        headers |= credentials(exchange.route.dialect.name, key, everywhere=self._any_key)
+        if exchange.route.dialect.name == "messages":
+            headers.setdefault("anthropic-version", _ANTHROPIC_VERSION)
+        path = exchange.path
+        url = self._root + path if path.startswith("/") else f"{self.base_url}/{path}"
         try:
             response = await self._session().post(
-                f"{self.base_url}/{exchange.path}", data=exchange.body, headers=headers, allow_redirects=False
+                URL(url, encoded=True), data=exchange.body, headers=headers, allow_redirects=False
             )
-        except aiohttp.InvalidURL as error:
+        except ValueError as error:
             raise UpstreamError("upstream_unavailable", f"{self.base_url} is no URL", retry=False) from error
         except _BROKEN as error:
             raise UpstreamError(
@@ -94,6 +105,18 @@ class HttpUpstream:
         return self._client
 
 
+def credentials(dialect: str, key: str | None, *, everywhere: bool = False) -> dict[str, str]:
+    """The headers that show a key as this dialect's clients do."""
+    if key is None:
+        return {}
+    bearer = {"authorization": "Bearer " + key}
+    if dialect == "messages" and not key.startswith("sk-ant-oat"):  # those are of people's subscriptions
+        return {"x-api-key": key, **(bearer if everywhere else {})}
+    if dialect == "gemini":
+        return {"x-goog-api-key": key, **(bearer if everywhere else {})}
+    return bearer
+
+
 class _HttpReply:
     """An answer of aiohttp's client."""
 
@@ -103,6 +126,7 @@ class _HttpReply:
         self._name = name
         self.status = response.status
         self.headers: Headers = [(key.lower(), value) for key, value in response.raw_headers]
+        self.lost: Sequence[str] = ()
 
     async def chunks(self) -> AsyncIterator[bytes]:
         content = self._response.content

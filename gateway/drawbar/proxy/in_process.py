@@ -1,4 +1,4 @@
-"""An upstream in this process: a `drawbar.model.Model` answering as an API would, streaming and not."""
+"""An upstream in this process: a `drawbar.model.Model` answering as an API would, in any dialect, streaming and not."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ from typing import Any
 from drawbar.ids import new_id
 from drawbar.model import Model
 from drawbar.proxy.upstream import Exchange, Headers, UpstreamError, UpstreamReply
-from drawbar.wire.sse import event
-from drawbar.wire.tolerant import dump, load_object
+from drawbar.wire import TRANSLATORS
+from drawbar.wire.dialect import BadBody
+from drawbar.wire.framing import Framing
+from drawbar.wire.tolerant import dump
+from drawbar.wire.translator import Chat, Said, Translator
 
 
 class InProcessUpstream:
@@ -23,24 +26,28 @@ class InProcessUpstream:
         self._model = model
 
     async def send(self, exchange: Exchange) -> UpstreamReply:
-        if exchange.path != "chat/completions":
-            raise UpstreamError(
-                "upstream_rejected", f"{self.name} is an in-process model: it knows no {exchange.path}.", status=404
-            )
-        body = load_object(exchange.body, "the request")
-        messages, tools = body.get("messages") or [], body.get("tools") or []
-        try:
-            message = {"role": "assistant", "content": None, **await self._model(messages, tools, exchange.task)}
-        except Exception as error:
-            said = f"the in-process model {self.name} raised {type(error).__name__}: {error}"
-            raise UpstreamError("upstream_unavailable", said, status=500, retry=False) from error
-        completion = _completion(exchange.model, message, messages, tools)
+        route = exchange.route
+        if route.kind == "other":
+            said = f"{self.name} is an in-process model: it knows no {route.path}."
+            raise UpstreamError("upstream_rejected", said, status=404)
+        translator = TRANSLATORS[route.dialect.name]
+        asked = _read(translator, exchange.body)
+        tokens = sum(map(words, asked.messages)) + words(asked.tools)
+        if route.kind == "count":
+            return MadeReply([translator.count(tokens)])
+        message = await self._reply(asked, exchange)
+        answer = translator.answer(_said(message, exchange.model, tokens), asked)
         if not exchange.stream:
-            return MadeReply([dump(completion)])
-        options = body.get("stream_options")
-        return MadeReply(
-            stream(completion, usage=isinstance(options, dict) and bool(options.get("include_usage"))), sse=True
-        )
+            return MadeReply([dump(answer)], lost=asked.lost)
+        return streamed(translator.events(answer, exchange.body), route.framing, asked.lost)
+
+    async def _reply(self, asked: Chat, exchange: Exchange) -> dict[str, Any]:
+        try:
+            said = await self._model(asked.messages, asked.tools, exchange.task)
+            return {"role": "assistant", "content": None, **said}
+        except Exception as error:
+            told = f"the in-process model {self.name} raised {type(error).__name__}: {error}"
+            raise UpstreamError("upstream_unavailable", told, status=500, retry=False) from error
 
     def cost(self, model: str, prompt: int, cached: int, completion: int) -> float | None:
         return 0.0
@@ -52,12 +59,18 @@ class InProcessUpstream:
 class MadeReply:
     """An answer that was made here."""
 
-    def __init__(self, body: Sequence[bytes], *, status: int = 200, sse: bool = False, headers: Headers = ()) -> None:
+    def __init__(
+        self,
+        body: Sequence[bytes],
+        *,
+        status: int = 200,
+        media_type: bytes = b"application/json",
+        headers: Headers = (),
+        lost: Sequence[str] = (),
+    ) -> None:
         self.status = status
-        self.headers: Headers = [
-            (b"content-type", b"text/event-stream; charset=utf-8" if sse else b"application/json"),
-            *headers,
-        ]
+        self.headers: Headers = [(b"content-type", media_type), *headers]
+        self.lost = lost
         self._body = body
 
     async def chunks(self) -> AsyncIterator[bytes]:
@@ -71,6 +84,13 @@ class MadeReply:
         pass
 
 
+def streamed(payloads: Sequence[bytes], framing: Framing, lost: Sequence[str] = ()) -> MadeReply:
+    """A stream of these events."""
+    last = len(payloads) - 1
+    parts = [framing.written([it], first=not at, last=at == last) for at, it in enumerate(payloads)]
+    return MadeReply(parts, media_type=framing.media_type, lost=lost)
+
+
 def words(value: Any) -> int:
     """How many words stand in a JSON value: the tokens of an in-process model (no tokenizer is asked)."""
     if isinstance(value, str):
@@ -80,42 +100,14 @@ def words(value: Any) -> int:
     return int(value is not None)
 
 
-def _completion(
-    model: str, message: Mapping[str, Any], messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]]
-) -> dict[str, Any]:
-    said = {key: value for key, value in message.items() if key != "role"}
-    asked, answered = sum(words(m) for m in messages) + words(tools), words(said)
-    return {
-        "id": new_id("chatcmpl"),
-        "object": "chat.completion",
-        "created": int(time.time()),
-        "model": model,
-        "choices": [
-            {"index": 0, "message": message, "finish_reason": "tool_calls" if message.get("tool_calls") else "stop"}
-        ],
-        "usage": {"prompt_tokens": asked, "completion_tokens": answered, "total_tokens": asked + answered},
-    }
+def _read(translator: Translator, body: bytes) -> Chat:
+    try:
+        return translator.chat(body)
+    except BadBody as error:
+        said = f"This request cannot be read: {error}."
+        raise UpstreamError("upstream_rejected", said, status=400, code="bad_request") from error
 
 
-def stream(completion: Mapping[str, Any], *, usage: bool) -> list[bytes]:
-    """The same completion as the events of a stream: its message's fields one after another, texts in pieces."""
-    head = {key: completion[key] for key in ("id", "created", "model")} | {"object": "chat.completion.chunk"}
-    choice = completion["choices"][0]
-    deltas: list[dict[str, Any]] = [{"role": "assistant", "content": ""}]
-    for key, value in choice["message"].items():
-        deltas += _deltas(key, value)
-    chunks = [{**head, "choices": [{"index": 0, "delta": delta, "finish_reason": None}]} for delta in deltas]
-    chunks.append({**head, "choices": [{"index": 0, "delta": {}, "finish_reason": choice["finish_reason"]}]})
-    if usage:
-        chunks.append({**head, "choices": [], "usage": completion["usage"]})
-    return [*(event(dump(chunk)) for chunk in chunks), event(b"[DONE]")]
-
-
-def _deltas(key: str, value: Any) -> list[dict[str, Any]]:
-    if key == "role" or value is None:
-        return []
-    if key == "tool_calls":
-        return [{key: [{"index": index, **call}]} for index, call in enumerate(value)]
-    if isinstance(value, str):
-        return [{key: value[at : at + 80]} for at in range(0, len(value), 80)]
-    return [{key: value}]
+def _said(message: Mapping[str, Any], model: str, prompt: int) -> Said:
+    completion = words({key: value for key, value in message.items() if key != "role"})
+    return Said(message, model, prompt, completion, new_id("answer").partition("_")[2], int(time.time()))

@@ -40,6 +40,7 @@ class _Reply:
         self._places: asyncio.Semaphore | None = places
         self.status: int = reply.status
         self.headers: Headers = reply.headers
+        self.lost = reply.lost
 
     async def chunks(self) -> AsyncIterator[bytes]:
         try:

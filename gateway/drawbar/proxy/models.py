@@ -1,4 +1,4 @@
-"""Where a model's name leads: an in-process model, an OpenAI-compatible API, or litellm."""
+"""Where a model's name leads: an in-process model, an API that speaks the asker's dialect, or litellm."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from drawbar.errors import ConfigurationError, UnknownName
@@ -16,12 +16,16 @@ from drawbar.proxy.in_process import InProcessUpstream
 from drawbar.proxy.limited import LimitedUpstream
 from drawbar.proxy.providers import BARE, PROVIDERS, TRANSLATED, Provider
 from drawbar.proxy.upstream import Exchange, Upstream, UpstreamError
-from drawbar.wire import CHAT
+from drawbar.wire import CHAT, DIALECTS
 from drawbar.wire.dialect import BadBody, Usage
+from drawbar.wire.route import CHAT_TURN
 from drawbar.wire.tolerant import dump, load, load_object
 
 if TYPE_CHECKING:
     from drawbar.model import Model
+
+CUSTOM_DIALECTS: Final = ("chat", "responses", "messages")
+"""What an API at a base URL of one's own is taken to speak: today's servers of open models do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +54,17 @@ class Models:
         retries: RetryPolicy | None = None,
         timeout: float = 600.0,
         concurrency: int | None = None,
+        dialects: Sequence[str] = CUSTOM_DIALECTS,
     ) -> None:
         """
         Args:
-            base_url: an OpenAI-compatible API (`/v1` included) that takes every name that is not an in-process model's.
+            base_url: an API (`/v1` included) that takes every name that is not an in-process model's.
             api_key: its key. Providers' keys come from variables of their own, so that none is sent to another.
             fallbacks: models that are asked, in order, when the one that was named fails.
             timeout: seconds without a byte after which an upstream counts as dead.
             concurrency: how many requests each upstream is sent at a time; later ones wait. None: any number.
+            dialects: what the API at `base_url` is asked in as it is. For agents that speak another one, requests are
+                translated to chat, which it has to speak then.
 
         Raises:
             ConfigurationError: a base URL that is none, or a key without one.
@@ -74,22 +81,25 @@ class Models:
         self._timeout = timeout
         self.retries = retries or RetryPolicy()
         self._concurrency = concurrency
+        self._dialects = frozenset(dialects)
         self._places: dict[str, asyncio.Semaphore] = {}
         self._upstreams: dict[str, Upstream] = {}
+        if unknown := sorted(self._dialects - set(DIALECTS)):
+            raise ConfigurationError(f"There is no dialect {', '.join(unknown)}; there are {', '.join(DIALECTS)}.")
         if base_url is not None:
             if urlsplit(base_url).scheme not in ("http", "https") or not urlsplit(base_url).netloc:
                 raise ConfigurationError(f"A base URL looks like https://host/v1, not {base_url!r}.")
             self._custom()  # now, so that no request waits for its client to be imported
 
-    def targets(self, model: str, own: Mapping[str, Model] | None = None) -> list[Target]:
-        """Where a request for this model goes, first choice first.
+    def targets(self, model: str, own: Mapping[str, Model] | None = None, dialect: str = "chat") -> list[Target]:
+        """Where a request for this model in this dialect goes, first choice first.
 
         `own`: in-process models of the session's environment, which come before all others.
 
         Raises:
             UpstreamError: no provider is known for it (404).
         """
-        found = [self._target(name, own or {}) for name in (model, *self._fallbacks)]
+        found = [self._target(name, own or {}, dialect) for name in (model, *self._fallbacks)]
         return found if self._concurrency is None else [self._limited(target, self._concurrency) for target in found]
 
     def check(self, model: str) -> None:
@@ -127,7 +137,7 @@ class Models:
         sent = dump({**body, "model": model, "stream": False})
 
         def exchange(target: Target) -> Exchange:
-            return Exchange(path="chat/completions", model=target.model, body=CHAT.patch(sent, {"model": target.model}))
+            return Exchange(route=CHAT_TURN, model=target.model, body=CHAT.patch(sent, {"model": target.model}))
 
         answered = await ask(self.targets(model), exchange, CHAT, self.retries)
         assert isinstance(answered, Answered)  # it did not ask for a stream
@@ -146,17 +156,18 @@ class Models:
         places = self._places.setdefault(target.upstream.name, asyncio.Semaphore(concurrency))
         return Target(LimitedUpstream(target.upstream, places), target.model)
 
-    def _target(self, model: str, own: Mapping[str, Model]) -> Target:
+    def _target(self, model: str, own: Mapping[str, Model], dialect: str = "chat") -> Target:
         for models in (own, self._in_process):
             if model in models:
                 return Target(InProcessUpstream(model, models[model]), model)
         if self._base_url is not None:
-            return Target(self._custom(), model)
+            return Target(self._custom() if dialect in self._dialects else self._custom_translated(), model)
         prefix, rest = _provider_of(model)
         if prefix in PROVIDERS:
-            return Target(self._provider(PROVIDERS[prefix]), rest)
+            provider = PROVIDERS[prefix]
+            return Target(self._provider(provider) if dialect in provider.dialects else self._bridge(provider), rest)
         if prefix in TRANSLATED:
-            return Target(self._translated(), rest if prefix == "litellm" else f"{prefix}/{rest}")
+            return Target(self._translated("litellm"), rest if prefix == "litellm" else f"{prefix}/{rest}")
         known = {*own, *self._in_process, *(f"{name}/..." for name in PROVIDERS)}
         hint = "Name a model as provider/model, or give the base URL of an OpenAI-compatible API."
         said = str(UnknownName("model", model, known, hint))
@@ -164,33 +175,64 @@ class Models:
 
     def _custom(self) -> Any:
         assert self._base_url is not None
-        return self._http("custom", self._base_url, lambda: self._api_key, None)
+        return self._http("custom", self._base_url, lambda: self._api_key, None, any_key=True)
+
+    def _custom_translated(self) -> Upstream:
+        return self._translated(
+            "litellm/custom", prefix="custom_openai/", address=self._base_url, key=lambda: self._api_key or "none"
+        )
 
     def _provider(self, provider: Provider) -> Upstream:
-        address = os.environ.get(provider.address) if provider.address else None
+        address = _address(provider)
         upstream: Upstream = self._http(
             provider.name, address or provider.base_url, lambda: _key(provider), provider.prices,
-            streams_usage=provider.streams_usage,
+            streams_usage=provider.streams_usage, any_key=address is not None,
         )  # fmt: skip
         return upstream
 
+    def _bridge(self, provider: Provider) -> Upstream:
+        """The provider for agents that speak a dialect which it does not."""
+        address = _address(provider)
+        if address is None and provider.litellm == "custom_openai/":
+            address = provider.base_url
+        return self._translated(
+            f"litellm/{provider.name}",
+            prefix=provider.litellm,
+            address=address,
+            key=lambda: _key(provider) or "none",
+            prices=provider.prices,
+        )
+
     def _http(
-        self, name: str, url: str, key: Callable[[], str | None], prices: str | None, *, streams_usage: bool = True
+        self,
+        name: str,
+        url: str,
+        key: Callable[[], str | None],
+        prices: str | None,
+        *,
+        streams_usage: bool = True,
+        any_key: bool = False,
     ) -> Any:
         if name not in self._upstreams:
             from drawbar.proxy.http import HttpUpstream
 
             self._upstreams[name] = HttpUpstream(
-                name, url, key=key, prices=prices, streams_usage=streams_usage, timeout=self._timeout
+                name,
+                url,
+                key=key,
+                prices=prices,
+                streams_usage=streams_usage,
+                timeout=self._timeout,
+                any_key=any_key,
             )
         return self._upstreams[name]
 
-    def _translated(self) -> Upstream:
-        if "litellm" not in self._upstreams:
+    def _translated(self, name: str, **options: Any) -> Upstream:
+        if name not in self._upstreams:
             from drawbar.proxy.translated import LiteLLMUpstream
 
-            self._upstreams["litellm"] = LiteLLMUpstream(timeout=self._timeout)
-        return self._upstreams["litellm"]
+            self._upstreams[name] = LiteLLMUpstream(name, timeout=self._timeout, **options)
+        return self._upstreams[name]
 
 
 def _entries(body: bytes) -> list[dict[str, Any]]:
@@ -213,15 +255,27 @@ def _provider_of(model: str) -> tuple[str, str]:
 
 
 def _key(provider: Provider) -> str | None:
-    key = os.environ.get(provider.key) if provider.key else None
-    if not key and provider.key is not None:
+    if provider.key is None:
+        return None
+    variables = provider.key.split("|")
+    key = next((key for variable in variables if (key := os.environ.get(variable))), None)
+    if key is None:
         raise UpstreamError(
             "upstream_rejected",
-            f"No key for {provider.name}: set {provider.key} where the gateway runs.",
+            f"No key for {provider.name}: set {' or '.join(variables)} where the gateway runs.",
             status=403,
             code="provider_key_missing",
         )
     return key
+
+
+def _address(provider: Provider) -> str | None:
+    """Where a variable says that the provider is, its version included."""
+    address = os.environ.get(provider.address) if provider.address else None
+    if not address:
+        return None
+    address = address.rstrip("/")
+    return address if address.endswith(provider.version) else address + provider.version
 
 
 def _cost(target: Target, usage: Usage) -> float | None:

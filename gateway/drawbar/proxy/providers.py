@@ -1,53 +1,71 @@
-"""Providers that speak the chat dialect themselves, as data; and those that litellm translates for."""
+"""Providers that are asked over HTTP in dialects of their own, as data; and those that litellm translates for."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Final
 
+_CHAT: Final = ("chat",)
+_BOTH: Final = ("chat", "responses")
+_ALL: Final = ("chat", "responses", "messages")
+
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """One OpenAI-compatible API. A model is named `name/model`."""
+    """One API. A model is named `name/model`."""
 
     name: str
     base_url: str
     """With the version prefix: `/chat/completions` follows."""
     key: str | None
-    """The environment variable that holds its key; None: it needs none."""
+    """The environment variable that holds its key, or several with `|` between; None: it needs none."""
     address: str | None = None
     """The environment variable that replaces `base_url`."""
+    dialects: tuple[str, ...] = _CHAT
+    """What it is asked in as it is; for any other dialect litellm translates."""
+    version: str = ""
+    """Added to an address that is given without it, as this provider's own SDK takes it."""
     prices: str = ""
     """Its prefix in litellm's table of prices."""
     streams_usage: bool = True
     """Whether it takes `stream_options`; those that do not send the counts unasked."""
+    litellm: str = "custom_openai/"
+    """What litellm calls it."""
 
 
 PROVIDERS: Final = {
     provider.name: provider
     for provider in (
-        Provider("openai", "https://api.openai.com/v1", "OPENAI_API_KEY", "OPENAI_BASE_URL"),
-        Provider("openrouter", "https://openrouter.ai/api/v1", "OPENROUTER_API_KEY", prices="openrouter/"),
+        Provider("openai", "https://api.openai.com/v1", "OPENAI_API_KEY", "OPENAI_BASE_URL", _BOTH, litellm="openai/"),
+        Provider(
+            "anthropic", "https://api.anthropic.com/v1", "ANTHROPIC_API_KEY|ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL",
+            ("messages",), "/v1", litellm="anthropic/",
+        ),
+        Provider(
+            "gemini", "https://generativelanguage.googleapis.com/v1beta", "GEMINI_API_KEY|GOOGLE_API_KEY",
+            "GOOGLE_GEMINI_BASE_URL", ("gemini",), "/v1beta", prices="gemini/", litellm="gemini/",
+        ),
+        Provider("openrouter", "https://openrouter.ai/api/v1", "OPENROUTER_API_KEY", None, _ALL, prices="openrouter/"),
         Provider("together", "https://api.together.xyz/v1", "TOGETHER_API_KEY", prices="together_ai/"),
-        Provider("groq", "https://api.groq.com/openai/v1", "GROQ_API_KEY", prices="groq/"),
+        Provider("groq", "https://api.groq.com/openai/v1", "GROQ_API_KEY", None, _BOTH, prices="groq/"),
         Provider("deepseek", "https://api.deepseek.com/v1", "DEEPSEEK_API_KEY", prices="deepseek/"),
         Provider("mistral", "https://api.mistral.ai/v1", "MISTRAL_API_KEY", prices="mistral/", streams_usage=False),
         Provider("fireworks", "https://api.fireworks.ai/inference/v1", "FIREWORKS_API_KEY", prices="fireworks_ai/"),
         Provider("cerebras", "https://api.cerebras.ai/v1", "CEREBRAS_API_KEY", prices="cerebras/"),
-        Provider("xai", "https://api.x.ai/v1", "XAI_API_KEY", prices="xai/"),
+        Provider("xai", "https://api.x.ai/v1", "XAI_API_KEY", None, _BOTH, prices="xai/"),
         Provider("prime", "https://api.pinference.ai/api/v1", "PRIME_API_KEY"),
-        Provider("ollama", "http://127.0.0.1:11434/v1", None, "OLLAMA_BASE_URL"),
-        Provider("vllm", "http://127.0.0.1:8000/v1", None, "VLLM_BASE_URL"),
-        Provider("sglang", "http://127.0.0.1:30000/v1", None, "SGLANG_BASE_URL"),
-        Provider("llamacpp", "http://127.0.0.1:8080/v1", None, "LLAMACPP_BASE_URL"),
-        Provider("lmstudio", "http://127.0.0.1:1234/v1", None, "LMSTUDIO_BASE_URL"),
+        Provider("ollama", "http://127.0.0.1:11434/v1", None, "OLLAMA_BASE_URL", _ALL),
+        Provider("vllm", "http://127.0.0.1:8000/v1", None, "VLLM_BASE_URL", _ALL),
+        Provider("sglang", "http://127.0.0.1:30000/v1", None, "SGLANG_BASE_URL", _BOTH),
+        Provider("llamacpp", "http://127.0.0.1:8080/v1", None, "LLAMACPP_BASE_URL", _ALL),
+        Provider("lmstudio", "http://127.0.0.1:1234/v1", None, "LMSTUDIO_BASE_URL", _ALL),
     )
-}
-"""By name."""
+}  # fmt: skip
+"""By name. What a server of one's own speaks holds for its newest version."""
 
 TRANSLATED: Final = frozenset(
-    "ai21 anthropic azure azure_ai bedrock bedrock_converse cloudflare codestral cohere cohere_chat "
-    "dashscope databricks deepinfra friendliai gemini github github_copilot gradient_ai huggingface "
+    "ai21 azure azure_ai bedrock bedrock_converse cloudflare codestral cohere cohere_chat "
+    "dashscope databricks deepinfra friendliai github github_copilot gradient_ai huggingface "
     "hyperbolic infinity lambda_ai litellm meta_llama moonshot nebius novita nscale nvidia_nim oci "
     "perplexity predibase replicate sagemaker sagemaker_chat sambanova snowflake vertex_ai voyage watsonx "
     "xinference zai".split()

@@ -16,8 +16,9 @@ from drawbar.proxy.headers import NO_RETRY, client_headers
 from drawbar.proxy.heartbeat import Heartbeat
 from drawbar.proxy.upstream import Exchange, UpstreamError, header
 from drawbar.record.rows import Row
+from drawbar.wire import TRANSLATORS
 from drawbar.wire.dialect import Assembler, BadBody, Overrides, Response
-from drawbar.wire.sse import EventSplitter, event, payload
+from drawbar.wire.translator import events_of
 
 if TYPE_CHECKING:
     from drawbar.proxy.endpoint import ModelSide
@@ -37,6 +38,9 @@ class Relay:
         self._headers = headers
         self._key = key
         self._body = b""
+        self._framing = call.route.framing
+        self._first = True
+        """No event was written yet."""
         self._hide_usage = False
         self._asked = Attempts()
         self._assembler: Assembler | None = None
@@ -70,7 +74,7 @@ class Relay:
         self._body = body
         request = self._call.request
         assert request is not None
-        heartbeat = Heartbeat(self._out, self._side.settings) if request.stream else None
+        heartbeat = Heartbeat(self._out, self._side.settings, self._framing) if request.stream else None
         try:
             async with self._scope:
                 self._entered = True
@@ -116,7 +120,7 @@ class Relay:
         changes = call.dialect.changes(call.request, overrides)
         self._hide_usage = "stream_options" in changes
         return Exchange(
-            path="chat/completions",
+            route=call.route,
             body=call.dialect.patch(self._body, changes),
             model=target.model,
             stream=call.request.stream,
@@ -133,7 +137,8 @@ class Relay:
         if not await self._durable(self._complete(response, asked.reply.status), heartbeat):
             return
         if self._out.started:  # a stream whose head could not wait, and no stream came
-            await self._out.end(event(asked.body))
+            payloads = events_of(TRANSLATORS[self._call.dialect.name], asked.body, self._body)
+            await self._out.end(self._framing.written(payloads, first=True, last=True))
         else:
             await self._out.answer(asked.reply.status, client_headers(asked.reply.headers), asked.body)
 
@@ -142,7 +147,8 @@ class Relay:
         if not out.started:
             await out.start(asked.reply.status, client_headers(asked.reply.headers))
         assembler = self._assembler = self._call.dialect.assembler()
-        splitter = EventSplitter()
+        framing = self._framing = asked.framing
+        splitter = framing.splitter()
         held: list[bytes] = []
         try:
             async for chunk in asked.reply.chunks():
@@ -164,10 +170,14 @@ class Relay:
         """What of these events the client may have now; what must wait for the commit goes to `held`."""
         ready: list[bytes] = []
         for raw in events:
-            data = payload(raw)
+            data = self._framing.payload(raw)
             if data is not None and assembler.feed(data) and self._hide_usage:
                 continue
-            (held if assembler.ended else ready).append(raw)
+            if assembler.ended or self._framing.ends(raw):
+                held.append(raw)
+            else:
+                ready.append(raw)
+                self._first = self._first and data is None
         return b"".join(ready)
 
     def _complete(self, response: Response, status: int) -> list[Row]:
@@ -243,11 +253,12 @@ class Relay:
 
     async def _say(self, status: int, message: str, code: str, *headers: tuple[bytes, bytes]) -> None:
         """An error of our own in the dialect's words: as the answer, or in the stream if that has begun."""
-        body = self._call.dialect.error(status, message, code)
+        dialect = self._call.dialect
         if self._out.started:
-            await self._out.end(event(body))
+            payloads = dialect.stream_error(status, message, code)
+            await self._out.end(self._framing.written(payloads, first=self._first, last=True))
         else:
-            await self._out.answer(status, [JSON, *headers], body)
+            await self._out.answer(status, [JSON, *headers], dialect.error(status, message, code))
 
 
 def _again(error: UpstreamError) -> list[tuple[bytes, bytes]]:

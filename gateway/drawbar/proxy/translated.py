@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 import anyio.to_thread
@@ -13,41 +13,64 @@ import anyio.to_thread
 from drawbar.proxy.in_process import MadeReply
 from drawbar.proxy.prices import cost
 from drawbar.proxy.upstream import Exchange, Headers, UpstreamError, UpstreamReply
-from drawbar.wire.sse import event
+from drawbar.wire import TRANSLATORS
+from drawbar.wire.dialect import BadBody, Dialect
+from drawbar.wire.framing import Framing
 from drawbar.wire.tolerant import dump, load_object
 
 
 class LiteLLMUpstream:
-    """All of litellm's providers. Fields that a provider does not know are left out of what it is sent."""
+    """All of litellm's providers, for agents of every dialect. Fields that a provider does not know are left out of
+    what it is sent."""
 
     streams_usage = True
 
-    def __init__(self, name: str = "litellm", *, timeout: float = 600.0, options: dict[str, Any] | None = None) -> None:
-        """`options` go with every request to litellm (`api_base`, `api_key`, ...)."""
+    def __init__(
+        self,
+        name: str = "litellm",
+        *,
+        timeout: float = 600.0,
+        prefix: str = "",
+        address: str | None = None,
+        key: Callable[[], str | None] = lambda: None,
+        prices: str = "",
+    ) -> None:
+        """`prefix` is what litellm calls the provider, before every model's name; `address` and `key` replace those
+        that litellm finds by itself; `key` is asked for at each request and may raise `UpstreamError`."""
         self.name = name
         self._timeout = timeout
-        self._options = options or {}
+        self._prefix = prefix
+        self._address = address
+        self._key = key
+        self._prices = prices
         self._lock = asyncio.Lock()
         self._litellm: Any = None
 
     async def send(self, exchange: Exchange) -> UpstreamReply:
-        litellm = await self._library()
-        if exchange.path != "chat/completions":
-            raise UpstreamError(
-                "upstream_rejected", f"{exchange.path} is not translated to {exchange.model}.", status=404
-            )
-        fields = {**load_object(exchange.body, "the request"), "model": exchange.model, "stream": exchange.stream}
-        settings = {"drop_params": True, "num_retries": 0, "max_retries": 0, "timeout": self._timeout, **self._options}
-        if exchange.key is not None:
-            settings["api_key"] = exchange.key
+        dialect, route = exchange.route.dialect, exchange.route
+        if route.kind != "turn":
+            raise UpstreamError("upstream_rejected", f"{route.path} is not translated to {exchange.model}.", status=404)
         try:
-            answer = await litellm.acompletion(**fields, **settings)
+            lost = () if dialect.name == "chat" else TRANSLATORS[dialect.name].chat(exchange.body).lost
+            fields = load_object(exchange.body, "the request")
+        except BadBody as error:
+            raise UpstreamError("upstream_rejected", f"This request cannot be read: {error}.", status=400) from error
+        key = exchange.key or self._key()
+        litellm = await self._library()
+        settings: dict[str, Any] = {"drop_params": True, "num_retries": 0, "max_retries": 0, "timeout": self._timeout}
+        settings |= {name: value for name, value in (("api_base", self._address), ("api_key", key)) if value}
+        try:
+            answer = await _CALLS[dialect.name](
+                litellm, self._prefix + exchange.model, exchange.stream, fields, settings
+            )
         except Exception as error:
-            return _refused(error)
-        return _Stream(answer) if exchange.stream else MadeReply([dump(answer.model_dump(exclude_none=True))])
+            return _refused(error, dialect)
+        if exchange.stream:
+            return _Stream(answer, route.framing, dialect.name, lost)
+        return MadeReply([dump(_plain(answer))], lost=lost)
 
     def cost(self, model: str, prompt: int, cached: int, completion: int) -> float | None:
-        return cost((model, model.partition("/")[2]), prompt, cached, completion)
+        return cost((self._prices + model, model, model.partition("/")[2]), prompt, cached, completion)
 
     async def aclose(self) -> None:
         if self._litellm is not None:
@@ -60,22 +83,53 @@ class LiteLLMUpstream:
         return self._litellm
 
 
+async def _chat(litellm: Any, model: str, stream: bool, fields: dict[str, Any], settings: dict[str, Any]) -> Any:
+    return await litellm.acompletion(**{**fields, "model": model, "stream": stream}, **settings)
+
+
+async def _messages(litellm: Any, model: str, stream: bool, fields: dict[str, Any], settings: dict[str, Any]) -> Any:
+    return await litellm.anthropic.messages.acreate(**{**fields, "model": model, "stream": stream}, **settings)
+
+
+async def _responses(litellm: Any, model: str, stream: bool, fields: dict[str, Any], settings: dict[str, Any]) -> Any:
+    return await litellm.aresponses(**{**fields, "model": model, "stream": stream}, **settings)
+
+
+async def _gemini(litellm: Any, model: str, stream: bool, fields: dict[str, Any], settings: dict[str, Any]) -> Any:
+    from litellm import google_genai
+
+    call = google_genai.agenerate_content_stream if stream else google_genai.agenerate_content
+    return await call(**{**fields, "model": model}, **settings)
+
+
+_CALLS = {"chat": _chat, "messages": _messages, "responses": _responses, "gemini": _gemini}
+
+
 class _Stream:
     """litellm's chunks as events."""
 
     status = 200
-    headers: Headers = ((b"content-type", b"text/event-stream; charset=utf-8"),)
 
-    def __init__(self, answer: Any) -> None:
+    def __init__(self, answer: Any, framing: Framing, dialect: str, lost: Sequence[str]) -> None:
         self._answer = answer
+        self._framing = framing
+        self._dialect = dialect
+        self.lost = lost
+        self.headers: Headers = ((b"content-type", framing.media_type),)
 
     async def chunks(self) -> AsyncIterator[bytes]:
+        first = True
         try:
             async for chunk in self._answer:
-                yield event(dump(chunk.model_dump(exclude_none=True)))
+                if isinstance(chunk, bytes):
+                    yield chunk
+                    continue
+                yield self._framing.written([dump(_plain(chunk))], first=first, last=False)
+                first = False
         except Exception as error:
             raise UpstreamError("upstream_broken", f"the provider broke off its answer: {error}") from error
-        yield event(b"[DONE]")
+        end = [b"[DONE]"] if self._dialect == "chat" else []
+        yield self._framing.written(end, first=first, last=True)
 
     async def read(self) -> bytes:
         return b"".join([chunk async for chunk in self.chunks()])
@@ -84,6 +138,10 @@ class _Stream:
         close = getattr(self._answer, "aclose", None)
         if close is not None:
             await close()
+
+
+def _plain(answer: Any) -> Any:
+    return answer if isinstance(answer, dict) else answer.model_dump(exclude_none=True)
 
 
 def _imported() -> Any:
@@ -101,7 +159,7 @@ def _imported() -> Any:
     return litellm
 
 
-def _refused(error: Exception) -> MadeReply:
+def _refused(error: Exception, dialect: Dialect) -> MadeReply:
     """litellm's exceptions carry the provider's status; an error of litellm's own is a 500."""
     status = getattr(error, "status_code", None)
     status = status if isinstance(status, int) and 400 <= status < 600 else 500
@@ -109,5 +167,4 @@ def _refused(error: Exception) -> MadeReply:
     asked = getattr(response, "headers", {}).get("retry-after") if response is not None else None
     headers = [(b"retry-after", str(asked).encode("latin-1"))] if asked else []
     said = getattr(error, "message", None) or str(error)
-    body = dump({"error": {"message": said, "type": type(error).__name__, "param": None, "code": None}})
-    return MadeReply([body], status=status, headers=headers)
+    return MadeReply([dialect.error(status, said, type(error).__name__)], status=status, headers=headers)

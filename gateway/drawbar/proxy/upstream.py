@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 from drawbar.task import Task
+from drawbar.wire.route import Route
 
 Headers: TypeAlias = Sequence[tuple[bytes, bytes]]
 """Names in lower case, as ASGI has them."""
@@ -14,10 +15,10 @@ Headers: TypeAlias = Sequence[tuple[bytes, bytes]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exchange:
-    """One request to an upstream, in the chat dialect."""
+    """One request to an upstream."""
 
-    path: str
-    """Below the version prefix: `chat/completions`."""
+    route: Route
+    """In which dialect it is, and what it wants."""
     body: bytes
     """As the client sent it, overridden fields patched."""
     model: str
@@ -30,12 +31,19 @@ class Exchange:
     task: Task | None = None
     """The session's task: for models in this process alone."""
 
+    @property
+    def path(self) -> str:
+        """Below the base URL; with a leading slash, in place of the base URL's version prefix."""
+        return self.route.below(self.model)
+
 
 class UpstreamReply(Protocol):
     """An answer whose head has come."""
 
     status: int
     headers: Headers
+    lost: Sequence[str]
+    """What of the request was left out because the upstream's dialect cannot say it, in words."""
 
     def chunks(self) -> AsyncIterator[bytes]:
         """The body as it arrives. Raises `UpstreamError` when it breaks off."""

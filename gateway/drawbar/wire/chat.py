@@ -83,6 +83,9 @@ class ChatDialect:
     def error(self, status: int, message: str, code: str) -> bytes:
         return dump({"error": openai_error(status, message, code)})
 
+    def stream_error(self, status: int, message: str, code: str) -> list[bytes]:
+        return [self.error(status, message, code)]
+
     def error_message(self, body: bytes) -> str:
         return said(body)
 

@@ -123,5 +123,8 @@ class Dialect(Protocol):
     def error(self, status: int, message: str, code: str) -> bytes:
         """A native error body, one that the dialect's SDKs raise with this message."""
 
+    def stream_error(self, status: int, message: str, code: str) -> list[bytes]:
+        """The same as the payloads of the events that end a stream which has begun."""
+
     def error_message(self, body: bytes) -> str:
         """What a provider's error body says, in one line; of a body that cannot be read, its beginning."""

@@ -79,6 +79,9 @@ class GeminiDialect:
         }
         return dump({"error": {"code": status, "message": message, "status": name, "details": [info]}})
 
+    def stream_error(self, status: int, message: str, code: str) -> list[bytes]:
+        return [self.error(status, message, code)]
+
     def error_message(self, body: bytes) -> str:
         """Also of an error that comes as the only element of a stream's array."""
         try:

@@ -103,6 +103,9 @@ class MessagesDialect:
         kind = _TYPES.get(status, "invalid_request_error" if status < 500 else "api_error")
         return dump({"type": "error", "error": {"type": kind, "message": message, "details": {"error_code": code}}})
 
+    def stream_error(self, status: int, message: str, code: str) -> list[bytes]:
+        return [self.error(status, message, code)]
+
     def error_message(self, body: bytes) -> str:
         return said(body)
 

@@ -91,8 +91,8 @@ class ResponsesDialect:
     def error(self, status: int, message: str, code: str) -> bytes:
         return dump({"error": openai_error(status, message, code)})
 
-    def stream_error(self, status: int, message: str, code: str) -> bytes:
-        """What ends a stream that has begun: the event at which SDKs raise, then the one that agents wait for."""
+    def stream_error(self, status: int, message: str, code: str) -> list[bytes]:
+        """The event at which SDKs raise, then the one that agents wait for."""
         failed = {
             "id": "", "object": "response", "created_at": 0, "model": "", "status": "failed", "output": [],
             "error": {"code": code, "message": message}, "incomplete_details": None, "usage": None,
@@ -100,7 +100,7 @@ class ResponsesDialect:
         }  # fmt: skip
         error = {"type": "error", "sequence_number": 0, "error": openai_error(status, message, code)}
         end = {"type": "response.failed", "sequence_number": 1, "response": failed}
-        return b"".join(b"event: %s\ndata: %s\n\n" % (str(it["type"]).encode(), dump(it)) for it in (error, end))
+        return [dump(error), dump(end)]
 
     def error_message(self, body: bytes) -> str:
         return said(body)

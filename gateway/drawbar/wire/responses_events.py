@@ -1,0 +1,73 @@
+"""A whole answer of the `responses` dialect as the events of the stream as which it would have come.
+
+Reference: https://platform.openai.com/docs/api-reference/responses-streaming.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from drawbar.wire.chat_writer import pieces
+from drawbar.wire.tolerant import dump
+
+_TEXTS: Final = {
+    "output_text": ("response.output_text", "text"),
+    "refusal": ("response.refusal", "refusal"),
+    "reasoning_text": ("response.reasoning_text", "text"),
+}
+_FIELDS: Final = {
+    "function_call": ("response.function_call_arguments", "arguments"),
+    "custom_tool_call": ("response.custom_tool_call_input", "input"),
+}
+
+
+def events(answer: Mapping[str, Any]) -> list[bytes]:
+    """The payloads, in order."""
+    begun = {**answer, "status": "in_progress", "output": [], "usage": None}
+    found: list[dict[str, Any]] = [
+        {"type": f"response.{kind}", "response": begun} for kind in ("created", "in_progress")
+    ]
+    for index, item in enumerate(answer.get("output") or ()):
+        found += ({**event, "output_index": index} for event in _item(item))
+    status = answer.get("status")
+    end = status if status in ("incomplete", "failed") else "completed"
+    found.append({"type": f"response.{end}", "response": answer})
+    return [dump({**event, "sequence_number": number}) for number, event in enumerate(found)]
+
+
+def _item(item: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    kind = str(item.get("type"))
+    empty: dict[str, Any] = {key: [] for key in ("content", "summary") if isinstance(item.get(key), list)}
+    if kind in _FIELDS:
+        empty[_FIELDS[kind][1]] = ""
+    under_way = {"status": "in_progress"} if "status" in item else {}
+    yield {"type": "response.output_item.added", "item": {**item, **empty, **under_way}}
+    about = {"item_id": item.get("id")}
+    for name in ("summary", "content"):
+        for at, part in enumerate(item.get(name) or () if name in empty else ()):
+            index = "summary_index" if name == "summary" else "content_index"
+            yield from ({**event, **about, index: at} for event in _part(part, name))
+    if kind in _FIELDS:
+        event, field = _FIELDS[kind]
+        yield from ({**it, **about} for it in _grown(event, field, str(item.get(field) or "")))
+    yield {"type": "response.output_item.done", "item": item}
+
+
+def _part(part: Mapping[str, Any], name: str) -> Iterator[dict[str, Any]]:
+    """A part of an item's content or summary."""
+    about = "response.reasoning_summary_part" if name == "summary" else "response.content_part"
+    event, field = _TEXTS.get(str(part.get("type")), ("", ""))
+    if name == "summary":
+        event, field = "response.reasoning_summary_text", "text"
+    yield {"type": f"{about}.added", "part": {**part, field: ""} if event else part}
+    if event:
+        yield from _grown(event, field, str(part.get(field) or ""))
+    yield {"type": f"{about}.done", "part": part}
+
+
+def _grown(event: str, field: str, text: str) -> Iterator[dict[str, Any]]:
+    extra: dict[str, Any] = {"logprobs": []} if event == "response.output_text" else {}
+    for piece in pieces(text):
+        yield {"type": f"{event}.delta", "delta": piece, **extra}
+    yield {"type": f"{event}.done", field: text, **extra}
