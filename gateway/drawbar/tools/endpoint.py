@@ -22,6 +22,7 @@ from drawbar.tools.era import Refusal, check_mirrored, check_modern, dress, is_m
 from drawbar.tools.guard import Rejected, check_origin, read_body
 from drawbar.tools.pool import Pool, close_all
 from drawbar.tools.protocol import Json
+from drawbar.tools.quirks import suited
 from drawbar.tools.toolset import Member, Toolset
 
 if TYPE_CHECKING:
@@ -55,6 +56,8 @@ class _Seat:
     idle: asyncio.Event = field(default_factory=asyncio.Event)
     """Set while nothing runs."""
     closed: bool = False
+    client: str | None = None
+    """What the session's last client of the handshake era calls itself."""
 
     def __post_init__(self) -> None:
         self.idle.set()
@@ -220,6 +223,7 @@ class ToolSide:
             return {_LISTS[method]: []}
         if method == ("server/discover" if request.modern else "initialize"):
             toolset = await self._toolset(request.session, request.seat)
+            request.seat.client = _client(request.params)
             return _discovered(toolset) if request.modern else _initialized(request, toolset)
         if method == "ping" and not request.modern:
             return {}
@@ -242,7 +246,8 @@ class ToolSide:
             every=self._ping,
         )
         try:
-            return await self._calls.run(request.session, toolset, request.params, request.answer.progress, stop)
+            shown = await self._calls.run(request.session, toolset, request.params, request.answer.progress, stop)
+            return suited(shown, request.seat.client)
         finally:
             request.seat.end(id, stop)
             await companion.dismiss()
@@ -313,6 +318,12 @@ def _initialized(request: _Request, toolset: Toolset) -> Json:
     if toolset.instructions is not None:
         said["instructions"] = toolset.instructions
     return said
+
+
+def _client(params: Json) -> str | None:
+    client = params.get("clientInfo")
+    name = client.get("name") if isinstance(client, dict) else None
+    return name if isinstance(name, str) else None
 
 
 def _progress_token(body: Json) -> int | str | None:
