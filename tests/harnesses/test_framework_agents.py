@@ -80,7 +80,7 @@ async def test_earlier_turns_are_told_and_neither_tools_nor_a_system_prompt_are_
         {"role": "assistant", "content": "Ghent."},
         {"role": "user", "content": [{"type": "text", "text": "Another."}]},
     ]
-    async with desk_at(["Bath."], in_order=True, tools=[]) as desk:
+    async with desk_at(lambda body: "Bath.", tools=[]) as desk:
         trajectory = await worked(desk, name, Task(key="t", prompt=prompt))
         (sent,) = desk.server.requests
     said = str(sent.body["messages"])
