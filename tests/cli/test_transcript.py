@@ -6,10 +6,26 @@ import io
 
 from rich.console import Console
 
-from drawbar.cli.transcript import LINES, print_transcript
+from drawbar.cli.transcript import CHARACTERS, LINES, print_transcript
 from drawbar.task import Task
 from drawbar.trajectory import Call, Finding, Node, Score, ToolCall, Trajectory
-from drawbar.wire.message import Media, Message, Reasoning, Text, ToolResult, ToolUse
+from drawbar.wire.message import Block, Media, Message, Reasoning, Text, ToolResult, ToolUse
+
+TASK = Task(key="tides", prompt="Why tides?", answer="The Moon")
+
+
+def said_in(*messages: tuple[Block, ...]) -> Trajectory:
+    """A session of these messages, the first by the model, the others by its harness."""
+    nodes, parent = {}, None
+    for number, blocks in enumerate(messages):
+        id = bytes([number])
+        nodes[id] = node(id, parent, Message("user" if number else "assistant", blocks))
+        parent = id
+    return Trajectory(id="ses_3", nodes=nodes, calls=(call(0, request=parent),))
+
+
+def unpadded(text: str) -> str:
+    return "\n".join(line.rstrip() for line in text.splitlines()) + "\n"
 
 
 def printed(trajectory: Trajectory, *, full: bool = False) -> str:
@@ -72,8 +88,9 @@ TRAJECTORY = Trajectory(
 def test_a_session_is_told_from_its_task_to_its_health() -> None:
     out = printed(TRAJECTORY)
     for part in (
-        "ses_1", "sea · loop · m · task tides, rollout 0, attempt 2", "limit_turns in 3.0 s: 1 turns, 1 tool calls",
-        "20 + 4 tokens, $0.0200", "limit_turns: The limit of 2 turns is reached.", "[bold]not markup[/bold]", "hm",
+        "ses_1", "sea · loop · m · task tides, rollout 0, attempt 2", "limit_turns in 3.0 s: 1 turn, 1 tool call",
+        "20 prompt + 4 completion tokens, $0.0200", "limit_turns: The limit of 2 turns is reached.",
+        "[bold]not markup[/bold]", "hm",
         '→ look(word="tide")', "sea/look  250 ms  error  the model saw it truncated", "The Moon.", "[image: data:...]",
         "1 more branch of this conversation", "model call 2 failed: upstream_unavailable: HTTP 503", "as in the book",
         "it raised", "reward 1.000", "truncated_result: look was cut",
@@ -85,6 +102,28 @@ def test_long_texts_are_shortened_unless_all_is_asked_for() -> None:
     assert "… 5 more lines (--full)" in printed(TRAJECTORY)
     assert f"line {LINES + 4}" not in printed(TRAJECTORY)
     assert f"line {LINES + 4}" in printed(TRAJECTORY, full=True)
+
+
+def test_a_long_line_is_shortened_too_and_so_are_a_tools_arguments() -> None:
+    long = "x" * (CHARACTERS + 7)
+    said = said_in((Text(long),), (ToolUse("use", "write", {"text": long}, "{}"),))
+    assert "… 7 more characters (--full)" in printed(said)
+    assert "… 23 more characters (--full)" in printed(said)
+    assert "more characters" not in printed(said, full=True)
+
+
+def test_results_of_calls_side_by_side_are_told_apart_by_their_arguments() -> None:
+    uses = tuple(ToolUse(f"use{n}", "look", {"word": f"w{n}"}, "{}") for n in range(2))
+    out = printed(said_in(uses, (ToolResult("use1", "second"), ToolResult("use0", "first"), Text("and words"))))
+    assert 'tool  look  not called through the gateway  word="w1"\n  second' in unpadded(out)
+    assert out.index("second") < out.index('  word="w0"\n') < out.index("first") < out.index("and words")
+
+
+def test_what_the_task_wants_and_what_a_program_wrote_is_shown() -> None:
+    out = unpadded(printed(Trajectory(id="s", task=TASK, metadata={"output": {"stderr": "oh no", "stdout": ""}})))
+    assert "stderr of the harness\n  oh no\n" in out
+    assert "stdout" not in out
+    assert "reference answer\n  The Moon\n" in out
 
 
 def test_a_session_without_a_word_is_shown_too() -> None:

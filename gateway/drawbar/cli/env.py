@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from drawbar.cli.output import AsJson, pairs, print_json
+from drawbar.cli.output import AsJson, counted, pairs, print_json
 
 if TYPE_CHECKING:
     from drawbar.environment import Environment
@@ -180,6 +180,6 @@ def _print_findings(name: str, found: Findings) -> None:
     for problem in found.problems:
         typer.echo(f"FAILED {problem.check}: {problem.what}\n       {problem.advice}")
     if found.valid:
-        typer.echo(f"{name} is fit for use: {found.tasks} tasks tried, {found.tools} tools.")
+        typer.echo(f"{name} is fit for use: {counted(found.tasks, 'task')} tried, {counted(found.tools, 'tool')}.")
     else:
-        typer.echo(f"{name} is not fit for use: {len(found.problems)} problems.")
+        typer.echo(f"{name} is not fit for use: {counted(len(found.problems), 'problem')}.")

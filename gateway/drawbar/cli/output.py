@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 DEFAULT_STORE = "drawbar.db"
 
+SHORT = len("run_") + 10
+"""Of an id: its time in milliseconds, which tells runs apart as a rule."""
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON alone on standard output.")]
 StoreUrl = Annotated[
     str | None,
@@ -64,6 +67,19 @@ def reading(given: str | None) -> Iterator[Store]:
         yield store
     finally:
         store.close()
+
+
+def counted(number: int, one: str, more: str | None = None) -> str:
+    """`1 task`, `2 tasks`; `more` where an `s` does not do."""
+    return f"{number} {one if number == 1 else more or one + 's'}"
+
+
+def short_ids(ids: Sequence[str]) -> dict[str, str]:
+    """The beginnings by which these ids are told apart; other commands take them for the whole."""
+    length = SHORT
+    while len({id[:length] for id in ids}) < len(set(ids)):
+        length += 1
+    return {id: id[:length] for id in ids}
 
 
 def pairs(given: Sequence[str] | None, option: str) -> dict[str, str]:

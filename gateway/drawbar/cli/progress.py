@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.progress import TimeRemainingColumn as TimeLeft
 from rich.text import Text
 
+from drawbar.cli.output import counted
 from drawbar.rollout.events import Event, Listener, RolloutFinished, RolloutRetried, RolloutStarted, RunStarted
 from drawbar.rollout.report import Tally
 
@@ -110,7 +111,7 @@ def _plain(stream: IO[str]) -> Listener:
 
 
 def _begins(state: _State) -> str:
-    return f"{state.run}: {state.total} rollout{'s' if state.total != 1 else ''}. Ctrl-C stops; it can be resumed."
+    return f"{state.run}: {counted(state.total, 'rollout')}. Ctrl-C stops; it can be resumed."
 
 
 def _retry(event: RolloutRetried) -> str:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import orjson
 import typer
 
-from drawbar.cli.output import AsJson, StoreUrl, print_json, reading
+from drawbar.cli.output import AsJson, StoreUrl, counted, print_json, reading, short_ids
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from drawbar.record.rows import RunRow
 
 app = typer.Typer(add_completion=False)
 
@@ -27,13 +33,32 @@ def runs(
         print_json([{**msgspec.structs.asdict(row), "config": orjson.loads(row.config)} for row in rows])
         return
     from rich.console import Console
-    from rich.table import Table
 
-    table = Table(box=None, pad_edge=False)
-    table.add_column("run", no_wrap=True)
-    for heading in ("started", "status", "environment", "harness", "model", "per task"):
-        table.add_column(heading)
+    Console().print(_table(rows) if rows else "No runs yet.")
+
+
+def _table(rows: Sequence[RunRow]) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for heading in ("run", "started", "status"):
+        table.add_column(heading, no_wrap=True)
+    table.add_column("environment · harness · model", overflow="fold")
+    short, now = short_ids([row.id for row in rows]), time.time()
     for row in rows:
-        begun = time.strftime("%Y-%m-%d %H:%M", time.localtime(row.started))
-        table.add_row(row.id, begun, row.status, row.environment, row.harness, row.model, str(row.rollouts))
-    Console().print(table if rows else "No runs yet.")
+        what = f"{row.environment} · {row.harness} · {row.model}"
+        often = f" · {row.rollouts} per task" if row.rollouts > 1 else ""
+        table.add_row(short[row.id], _ago(now - row.started, row.started), row.status, Text(what + often))
+    return table
+
+
+def _ago(seconds: float, when: float) -> str:
+    """How long ago; of what is older than a month, the day."""
+    if seconds >= 30 * 86400:
+        return time.strftime("%Y-%m-%d", time.localtime(when))
+    if seconds >= 86400:
+        return f"{counted(int(seconds // 86400), 'day')} ago"
+    if seconds >= 3600:
+        return f"{int(seconds // 3600)} h ago"
+    return f"{int(seconds // 60)} min ago" if seconds >= 60 else "just now"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from drawbar.cli.output import AsJson, StoreUrl, print_json, reading
+from drawbar.cli.output import AsJson, StoreUrl, print_json, reading, short_ids
 
 if TYPE_CHECKING:
     from drawbar.record.rows import RunRow
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from drawbar.rollout.result import RolloutResult
 
 app = typer.Typer(add_completion=False)
+
+FEW = 10
+"""Sessions that are listed, unless all are asked for."""
 
 
 @app.command()
@@ -53,15 +56,19 @@ def _print_run(report: Report, results: list[RolloutResult], *, full: bool, json
         return
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     from drawbar.cli.report_table import print_report
 
     console = Console()
     print_report(report, console)
-    table = Table("\nsession", "\ntask", "\nrollout", "\nended by", "\nreward", box=None, pad_edge=False)
-    shown = results if full else results[:10]
+    console.print()
+    table = Table("session", "task", "rollout", "ended by", "reward", box=None, pad_edge=False)
+    table.columns[1].overflow = "fold"
+    shown, short = results if full else results[:FEW], short_ids([r.session for r in results])
     for r in shown:
-        table.add_row(r.session, r.task_key, str(r.rollout), r.cause, "none" if r.reward is None else f"{r.reward:.3f}")
+        reward = "none" if r.reward is None else f"{r.reward:.3f}"
+        table.add_row(short[r.session], Text(r.task_key), str(r.rollout), r.cause, reward)
     console.print(table, highlight=False)
     if len(shown) < len(results):
         console.print(f"… {len(results) - len(shown)} more (--full)", style="dim", highlight=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import orjson
@@ -11,31 +11,136 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from drawbar.trajectory import ToolCall, Trajectory
-from drawbar.wire.message import Media, Message, Other, ToolUse
+from drawbar.cli.output import counted
+from drawbar.trajectory import Trajectory
+from drawbar.wire.message import Media, Message, Other, ToolResult, ToolUse
 
 _STYLES = {"system": "dim", "user": "bold green", "assistant": "bold cyan", "tool": "bold magenta"}
 LINES = 12
 """Of a long text, unless all of it is asked for."""
+CHARACTERS = 1500
+"""The same, of one that has long lines."""
 
 
 def print_transcript(trajectory: Trajectory, console: Console, *, full: bool) -> None:
     """Write the session. `full`: long texts are not shortened."""
-    for part in _parts(trajectory, None if full else LINES):
+    for part in _Transcript(trajectory, full=full).parts():
         console.print(part, highlight=False, soft_wrap=False)
 
 
-def _parts(trajectory: Trajectory, lines: int | None) -> Iterator[RenderableType]:
-    yield from _head(trajectory)
-    calls = {call.tool_use_id: call for call in trajectory.tool_calls if call.tool_use_id}
-    for message in trajectory.messages:
-        yield from _message(message, calls, lines)
-    others = sum(1 for _ in trajectory.branches) - 1
-    if others > 0:
-        yield Text(f"\n{others} more branch{'es' if others > 1 else ''} of this conversation not shown.", style="dim")
-    yield from _failures(trajectory)
-    yield from _scores(trajectory)
-    yield from _health(trajectory)
+class _Transcript:
+    """One session, part by part."""
+
+    def __init__(self, trajectory: Trajectory, *, full: bool) -> None:
+        self._trajectory = trajectory
+        self._full = full
+        self._calls = {call.tool_use_id: call for call in trajectory.tool_calls if call.tool_use_id}
+        self._uses: dict[str, ToolUse] = {}
+        self._side_by_side: set[str] = set()
+        for message in trajectory.messages:
+            uses = {block.id: block for block in message.blocks if isinstance(block, ToolUse)}
+            self._uses |= uses
+            self._side_by_side |= uses.keys() if len(uses) > 1 else set()
+
+    def parts(self) -> Iterator[RenderableType]:
+        yield from _head(self._trajectory)
+        for message in self._trajectory.messages:
+            yield from self._message(message)
+        others = sum(1 for _ in self._trajectory.branches) - 1
+        if others > 0:
+            more = counted(others, "more branch", "more branches")
+            yield Text(f"\n{more} of this conversation not shown.", style="dim")
+        yield from self._output()
+        yield from _failures(self._trajectory)
+        yield from self._scores()
+        yield from self._health()
+
+    def _message(self, message: Message) -> Iterator[RenderableType]:
+        for result in message.tool_results:
+            yield from self._result(result)
+        if message.tool_results and not message.text:
+            return
+        yield Text(f"\n{message.role}", style=_STYLES[message.role])
+        if message.reasoning:
+            yield self._said(message.reasoning, "dim italic")
+        if message.text:
+            yield self._said(message.text, "dim" if message.role == "system" else "")
+        for block in message.blocks:
+            if isinstance(block, ToolUse):
+                yield self._said(f"→ {block.name}({_arguments(block)})", "yellow")
+            elif isinstance(block, Media):
+                yield _indented(f"[{block.kind}: {block.url[:80]}]", "dim")
+            elif isinstance(block, Other):
+                yield _indented(f"[{str(block.raw)[:80]}]", "dim")
+
+    def _result(self, result: ToolResult) -> Iterator[RenderableType]:
+        call, use = self._calls.get(result.tool_use_id), self._uses.get(result.tool_use_id)
+        head = Text("\ntool", style=_STYLES["tool"], no_wrap=True, overflow="ellipsis")
+        if call is not None:
+            took = "" if call.ended is None else f"  {_time(call.ended - call.started)}"
+            head.append(f"  {call.server}/{call.tool}{took}", style="dim")
+            if call.is_error or call.status == "failed":
+                head.append("  error", style="red")
+            if call.seen not in (None, "same"):
+                head.append(f"  the model saw it {call.seen}", style="yellow")
+        elif use is not None:
+            head.append(f"  {use.name}  not called through the gateway", style="dim")
+        if use is not None and use.id in self._side_by_side:
+            head.append(f"  {_arguments(use)}", style="dim")
+        yield head
+        yield self._said(result.text, "")
+
+    def _output(self) -> Iterator[RenderableType]:
+        """What a program that was the harness wrote."""
+        output = self._trajectory.metadata.get("output") or {}
+        for name, text in ((name, text) for name, text in output.items() if text.strip()):
+            yield Text(f"\n{name} of the harness", style="dim bold")
+            yield self._said(text, "dim")
+
+    def _scores(self) -> Iterator[RenderableType]:
+        task = self._trajectory.task
+        if task is not None and task.answer is not None:
+            yield Text("\nreference answer", style="bold")
+            yield self._said(task.answer if isinstance(task.answer, str) else _value(task.answer), "")
+        if not self._trajectory.scores:
+            return
+        yield Text("\nscores", style="bold")
+        table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+        for _ in range(4):
+            table.add_column(no_wrap=True)
+        table.add_column(overflow="fold")
+        for score in self._trajectory.scores:
+            value = "none" if score.value is None else f"{score.value:.3f}"
+            weight = f"weight {score.weight:g}" if score.weight else "metric"
+            about = Text(self._cut(score.error or score.explanation or "", 3), style="red" if score.error else "dim")
+            source = "" if score.source == "rollout" else score.source
+            table.add_row(Text(f"  {score.name}"), value, weight, source, about)
+        yield table
+        if self._trajectory.reward is not None:
+            yield Text(f"  reward {self._trajectory.reward:.3f}", style="bold")
+
+    def _health(self) -> Iterator[RenderableType]:
+        if not self._trajectory.health:
+            yield Text("\nhealth: good", style="green")
+            return
+        yield Text("\nhealth", style="bold yellow")
+        for finding in self._trajectory.health:
+            yield _indented(self._cut(f"{finding.name}: {finding.detail}", 3), "yellow")
+
+    def _said(self, text: str, style: str) -> Padding:
+        return _indented(self._cut(text, LINES), style)
+
+    def _cut(self, text: str, lines: int) -> str:
+        """A text's first lines, and of those its first characters: a long one may have no line breaks."""
+        text = text.strip()
+        if self._full:
+            return text
+        rows = text.splitlines()
+        kept = "\n".join(rows[:lines])
+        if len(kept) > CHARACTERS:
+            return f"{kept[:CHARACTERS]}\n… {len(text) - CHARACTERS:,} more characters (--full)"
+        more = len(rows) - lines
+        return kept if more <= 0 else f"{kept}\n… {counted(more, 'more line', 'more lines')} (--full)"
 
 
 def _head(trajectory: Trajectory) -> Iterator[RenderableType]:
@@ -53,44 +158,10 @@ def _head(trajectory: Trajectory) -> Iterator[RenderableType]:
 
 def _summary(trajectory: Trajectory) -> str:
     seconds = "" if trajectory.ended is None else f" in {_time(trajectory.ended - trajectory.started)}"
-    tokens = f"{trajectory.tokens('prompt'):,} + {trajectory.tokens('completion'):,} tokens"
+    tokens = f"{trajectory.tokens('prompt'):,} prompt + {trajectory.tokens('completion'):,} completion tokens"
     cost = "" if trajectory.cost is None else f", ${trajectory.cost:.4f}"
-    calls = f"{trajectory.turns} turns, {len(trajectory.tool_calls)} tool calls"
+    calls = f"{counted(trajectory.turns, 'turn')}, {counted(len(trajectory.tool_calls), 'tool call')}"
     return f"{trajectory.stop or 'still open'}{seconds}: {calls}, {tokens}{cost}"
-
-
-def _message(message: Message, calls: Mapping[str, ToolCall], lines: int | None) -> Iterator[RenderableType]:
-    style = _STYLES[message.role]
-    if message.tool_results:
-        for result in message.tool_results:
-            yield from _result(result.tool_use_id, result.text, calls, lines)
-        return
-    yield Text(f"\n{message.role}", style=style)
-    if message.reasoning:
-        yield _indented(_cut(message.reasoning, lines), "dim italic")
-    if message.text:
-        yield _indented(_cut(message.text, lines), "dim" if message.role == "system" else "")
-    for block in message.blocks:
-        if isinstance(block, ToolUse):
-            yield _indented(f"→ {block.name}({_arguments(block)})", "yellow")
-        elif isinstance(block, Media):
-            yield _indented(f"[{block.kind}: {block.url[:80]}]", "dim")
-        elif isinstance(block, Other):
-            yield _indented(f"[{str(block.raw)[:80]}]", "dim")
-
-
-def _result(use: str, text: str, calls: Mapping[str, ToolCall], lines: int | None) -> Iterator[RenderableType]:
-    call = calls.get(use)
-    head = Text("\ntool", style=_STYLES["tool"])
-    if call is not None:
-        took = "" if call.ended is None else f"  {_time(call.ended - call.started)}"
-        head.append(f"  {call.server}/{call.tool}{took}", style="dim")
-        if call.is_error or call.status == "failed":
-            head.append("  error", style="red")
-        if call.seen not in (None, "same"):
-            head.append(f"  the model saw it {call.seen}", style="yellow")
-    yield head
-    yield _indented(_cut(text, lines), "")
 
 
 def _failures(trajectory: Trajectory) -> Iterator[RenderableType]:
@@ -102,31 +173,6 @@ def _failures(trajectory: Trajectory) -> Iterator[RenderableType]:
             )
 
 
-def _scores(trajectory: Trajectory) -> Iterator[RenderableType]:
-    if not trajectory.scores:
-        return
-    yield Text("\nscores", style="bold")
-    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
-    for score in trajectory.scores:
-        value = "none" if score.value is None else f"{score.value:.3f}"
-        weight = f"weight {score.weight:g}" if score.weight else "metric"
-        about = Text(_cut(score.error or score.explanation or "", 3), style="red" if score.error else "dim")
-        source = "" if score.source == "rollout" else score.source
-        table.add_row(f"  {score.name}", value, weight, source, about)
-    yield table
-    if trajectory.reward is not None:
-        yield Text(f"  reward {trajectory.reward:.3f}", style="bold")
-
-
-def _health(trajectory: Trajectory) -> Iterator[RenderableType]:
-    if not trajectory.health:
-        yield Text("\nhealth: good", style="green")
-        return
-    yield Text("\nhealth", style="bold yellow")
-    for finding in trajectory.health:
-        yield _indented(f"{finding.name}: {finding.detail}", "yellow")
-
-
 def _arguments(use: ToolUse) -> str:
     """As a call in Python reads; what is not an object as it was said."""
     if use.arguments is None:
@@ -136,13 +182,6 @@ def _arguments(use: ToolUse) -> str:
 
 def _value(value: Any) -> str:
     return orjson.dumps(value).decode()
-
-
-def _cut(text: str, lines: int | None) -> str:
-    rows = text.strip().splitlines()
-    if lines is None or len(rows) <= lines:
-        return "\n".join(rows)
-    return "\n".join([*rows[:lines], f"… {len(rows) - lines} more lines (--full)"])
 
 
 def _indented(text: str, style: str) -> Padding:
