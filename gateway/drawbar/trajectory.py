@@ -183,17 +183,15 @@ class Trajectory:
         return sum(known) if known else None
 
     @property
+    def newest_scores(self) -> list[Score]:
+        """The last score of each name, of the newest rubric version; people's feedback is not the rubric's."""
+        own = sorted((score for score in self.scores if score.kind != "feedback"), key=lambda score: score.created)
+        return list({score.name: score for score in own if score.rubric_version == own[-1].rubric_version}.values())
+
+    @property
     def reward(self) -> float | None:
-        """Weighted sum of the newest rubric version's scores; None when any weighted score has no value."""
-        if not self.scores:
-            return None
-        newest = max(self.scores, key=lambda score: score.created).rubric_version
-        latest = {
-            score.name: score
-            for score in sorted(self.scores, key=lambda s: s.created)
-            if score.rubric_version == newest
-        }
-        weighted = [score for score in latest.values() if score.weight]
+        """Weighted sum of the newest scores; None when there is none, or a weighted one has no value."""
+        weighted = [score for score in self.newest_scores if score.weight]
         total = 0.0
         for score in weighted:
             if score.value is None:

@@ -14,7 +14,7 @@ from drawbar.record.health import FINDINGS
 from drawbar.record.rows import CallRow, NodeRow, Row, ScoreRow, SessionRow, ToolCallRow
 from drawbar.record.store import Store
 from drawbar.task import Limits, Task
-from drawbar.trajectory import Trajectory
+from drawbar.trajectory import Score, Trajectory
 from drawbar.wire import CHAT
 
 MakeCall = Callable[..., CallRow]
@@ -389,3 +389,12 @@ def test_a_message_that_the_store_lost_is_a_finding(sqlite_store: Store, make_ca
     lost = digest(b"lost")
     sqlite_store.write([SessionRow(id="s", started=1.0), make_call("s", request=lost, status="failed")])
     assert "missing_message" in _names(sqlite_store.trajectory("s"))
+
+
+def test_what_people_say_of_a_session_changes_no_reward() -> None:
+    own = Score(name="correct", kind="reward", value=1.0, weight=1.0, rubric_version="v", created=1.0)
+    said = Score(
+        name="liked", kind="feedback", value=0.0, weight=0.0, rubric_version="", source="feedback", created=2.0
+    )
+    found = Trajectory(id="ses_1", scores=(own, said))
+    assert (found.reward, found.newest_scores) == (1.0, [own])

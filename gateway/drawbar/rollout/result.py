@@ -56,7 +56,7 @@ class RolloutResult:
     @classmethod
     def of(cls, trajectory: Trajectory) -> RolloutResult:
         """The result of a recorded rollout (of a session that has a task)."""
-        scores = _newest(trajectory.scores)
+        scores = trajectory.newest_scores
         judged = [score.usage for score in trajectory.scores if score.usage]
         return cls(
             session=trajectory.id,
@@ -96,13 +96,6 @@ def with_scores(trajectory: Trajectory, rows: Iterable[ScoreRow]) -> Trajectory:
         for row in rows
     )  # fmt: skip
     return replace(trajectory, scores=(*trajectory.scores, *added))
-
-
-def _newest(scores: Iterable[Score]) -> list[Score]:
-    """The last score of each name, of the newest rubric version; people's feedback is not the rubric's."""
-    own = sorted((score for score in scores if score.kind != "feedback"), key=lambda score: score.created)
-    latest = {score.name: score for score in own if score.rubric_version == own[-1].rubric_version}
-    return list(latest.values())
 
 
 def cause_of(trajectory: Trajectory) -> str:
