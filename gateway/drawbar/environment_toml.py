@@ -122,14 +122,13 @@ class _Reader:
         top = self.top
         if top.default_model is not None and top.default_model not in top.models:
             raise self.file.error(f"it is not among [models].{nearest(top.default_model, top.models)}", "default_model")
-        limits = self.file.read(top.limits, _LimitsTable, "limits")
         shared = None if top.judge is None else self.judge(top.judge)
         parts: dict[str, Any] = {
             "servers": {name: self.server(name, table) for name, table in top.servers.items()},
             "tasks": self.tasks(),
             "rubric": self.rubric(),
             "judge": shared,
-            "limits": Limits(**msgspec.structs.asdict(limits)),
+            "limits": self.limits(),
             "models": {name: self.model(name, spec) for name, spec in top.models.items()},
         }
         with self.file.at("name"):
@@ -192,6 +191,11 @@ class _Reader:
             rubric = Rubric(*scorers)
         with self.file.at("rubric", "weights"):
             return rubric.with_weights(table.weights)
+
+    def limits(self) -> Limits:
+        given = self.file.read(self.top.limits, _LimitsTable, "limits")
+        with self.file.at("limits"):
+            return Limits(**msgspec.structs.asdict(given))
 
     def judge(self, table: Any) -> Judge:
         given = self.file.read(table, _JudgeTable, "judge")

@@ -4,7 +4,8 @@ for."""
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -55,8 +56,21 @@ def _converted(text: str, hint: Any, what: str) -> Any:
             return _as(text, kind)
         except (ValueError, KeyError):
             continue
-    names = " or ".join(str(kind) if get_origin(kind) else kind.__name__ for kind in kinds)
-    raise ConfigurationError(f"{what} is of type {names}: {text!r} is not.")
+    raise ConfigurationError(f"{what} is {' or '.join(map(_described, kinds))}, not {text!r}.{_meant(text, kinds)}")
+
+
+def _described(kind: Any) -> str:
+    if get_origin(kind) is Literal:
+        return " or ".join(repr(str(choice)) for choice in get_args(kind))
+    words = {int: "a whole number", float: "a number", bool: "yes or no"}
+    return words.get(kind) or str(getattr(kind, "__name__", kind))
+
+
+def _meant(text: str, kinds: Sequence[Any]) -> str:
+    """The choices that come nearest."""
+    choices = [str(choice) for kind in kinds if get_origin(kind) is Literal for choice in get_args(kind)]
+    near = get_close_matches(text, choices, n=1, cutoff=0.5)
+    return f" Did you mean {near[0]!r}?" if near else ""
 
 
 def _as(text: str, kind: Any) -> Any:

@@ -104,7 +104,8 @@ def _attribute(module: ModuleType, path: str, where: str) -> Any:
     for part in path.split(".") if path else ():
         if not hasattr(found, part):
             known = [name for name in vars(module) if not name.startswith("_")]
-            raise ConfigurationError(f"{where}: {UnknownName(f'object in {module.__name__}', part, known)}")
+            place = module.__file__ or module.__name__
+            raise ConfigurationError(f"{where}: {UnknownName(f'object in {place}', part, known)}")
         found = getattr(found, part)
     return found
 

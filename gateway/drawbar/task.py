@@ -17,7 +17,11 @@ ChatMessage = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """When a session must stop. `None` means no limit; reaching one is a clean stop, not a failure."""
+    """When a session must stop. `None` means no limit; reaching one is a clean stop, not a failure.
+
+    Raises:
+        ConfigurationError: a limit that is no number above 0.
+    """
 
     turns: int | None = None
     """Model exchanges that were answered."""
@@ -27,6 +31,12 @@ class Limits:
     """US dollars, over the whole session."""
     seconds: float | None = None
     """Wall time, from the session's start."""
+
+    def __post_init__(self) -> None:
+        given: dict[str, Any] = self.to_dict()
+        for name, limit in given.items():
+            if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int | float) or limit <= 0):
+                raise ConfigurationError(f"The limit `{name}` is a number above 0, not {limit!r}.")
 
     def within(self, outer: Limits | None) -> Limits:
         """The stricter of the two, limit by limit."""
@@ -68,15 +78,13 @@ class Task:
 
     def __post_init__(self) -> None:
         if not self.prompt or (isinstance(self.prompt, str) and not self.prompt.strip()):
-            raise ConfigurationError(
-                f"Task {self.key or '(without a key)'} has no prompt. Give it `prompt=`, a text or chat messages."
-            )
+            raise ConfigurationError(f"{self._named()} has no prompt. Give it `prompt=`, a text or chat messages.")
         object.__setattr__(self, "hash", self._digest())
         if not self.key:
             object.__setattr__(self, "key", self.hash[:12])
 
     def _named(self) -> str:
-        return f"Task {self.key!r}" if self.key else "A task without a key"
+        return f"Task {self.key}" if self.key else "A task without a key"
 
     def _digest(self) -> str:
         limits = None if self.limits is None else self.limits.to_dict()
@@ -87,9 +95,7 @@ class Task:
                 option=orjson.OPT_SORT_KEYS,
             )  # fmt: skip
         except TypeError as error:
-            raise ConfigurationError(
-                f"Task {self.key or '(without a key)'} holds something that JSON cannot: {error}"
-            ) from error
+            raise ConfigurationError(f"{self._named()} holds something that JSON cannot: {error}") from error
         return digest(content).hex()
 
     @property
@@ -103,9 +109,7 @@ class Task:
     def to_json(self) -> bytes:
         """The task as the store keeps it."""
         value = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("hash", "limits")}
-        value["limits"] = (
-            None if self.limits is None else {f.name: getattr(self.limits, f.name) for f in fields(self.limits)}
-        )
+        value["limits"] = None if self.limits is None else self.limits.to_dict()
         return orjson.dumps(value)
 
     @classmethod

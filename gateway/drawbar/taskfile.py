@@ -33,9 +33,9 @@ class TaskFile:
 
     def __post_init__(self) -> None:
         if not Path(self.path).is_file():
+            beside = " In a Python file, `Path(__file__).with_name('tasks.jsonl')` is the one beside it."
             raise ConfigurationError(
-                f"There is no task file {self.path}. In a Python file, `Path(__file__).with_name('tasks.jsonl')` is "
-                "the one beside it."
+                f"There is no task file {self.path}.{'' if Path(self.path).is_absolute() else beside}"
             )
         if Path(self.path).suffix not in _READERS:
             raise ConfigurationError(
@@ -100,12 +100,13 @@ def _check(named: dict[str, Any], row: Mapping[str, Any], place: str) -> None:
 
 def _limits(value: Mapping[str, Any], place: str) -> Limits:
     names = [field.name for field in fields(Limits)]
-    for name, limit in value.items():
+    for name in value:
         if name not in names:
             raise ConfigurationError(f"{place}: there is no limit `{name}`.{nearest(name, names)}")
-        if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int | float) or limit <= 0):
-            raise ConfigurationError(f"{place}: the limit `{name}` is a number above 0, not {limit!r}.")
-    return Limits(**value)
+    try:
+        return Limits(**value)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{place}: {error}") from error
 
 
 def _kind(value: Any) -> str:

@@ -169,6 +169,7 @@ def test_two_folders_may_each_have_their_rewards(tmp_path: Path) -> None:
         ("Is {{ completion }}", "Is {{ completion", r"line 32, judge: A judge's template, line 1"),
         ('"polite.txt"', '"rude.txt"', r"line 38, judges\.polite\.template_file: the template cannot be read"),
         ("cost = 0.5", "costs = 0.5", r"line 44, limits\.costs: .*Did you mean 'cost'"),
+        ("cost = 0.5", "cost = 0", r"line \d+, limits: The limit `cost` is a number above 0, not 0"),
         ('oracle = "rewards:oracle"', 'oracle = "rewards:more"', r"line 50, models\.oracle: rewards:more is a Rubric"),
     ],
 )

@@ -105,9 +105,9 @@ def test_options_reach_the_function_in_the_types_that_it_names(tmp_path: Path) -
     ("option", "message"),
     [
         ("sizes=5", "No option of .*named 'sizes'. Did you mean 'size'"),
-        ("size=five", r"Option 'size' of .* is of type int: 'five' is not"),
-        ("split=dev", r"Option 'split' of .*'train', 'test'.*'dev' is not"),
-        ("judged=perhaps", "Option 'judged' of .*'perhaps' is not"),
+        ("size=five", r"Option 'size' of .* is a whole number, not 'five'"),
+        ("split=tets", r"Option 'split' of .* is 'train' or 'test', not 'tets'. Did you mean 'test'"),
+        ("judged=perhaps", "Option 'judged' of .* is yes or no, not 'perhaps'"),
     ],
 )
 def test_an_option_that_does_not_fit_is_refused(tmp_path: Path, option: str, message: str) -> None:
@@ -154,7 +154,7 @@ def test_a_missing_dependency_is_answered_with_how_to_install_it(tmp_path: Path)
         ("mine = 'no_such_package:environment'", "there is no module 'no_such_package'"),
         (
             "mine = 'mine_package:enviroment'",
-            "No object in mine_package named 'enviroment'. Did you mean 'environment'",
+            r"No object in .*mine_package\.py named 'enviroment'. Did you mean 'environment'",
         ),
         ("mine = ':environment'", "names nothing"),
         ("", "names no environment. Add"),

@@ -52,7 +52,7 @@ def test_a_task_without_a_key_gets_one_from_its_content(tmp_path: Path) -> None:
         ('{"prompt": "1", "key": "first"}', r"line 2: the key 'first' repeats; it is that of line 1 too"),
         ('{"prompt": "1", "info": "x"}', r"line 2: `info` is an object, not a text"),
         ('{"prompt": "1", "limits": {"turn": 3}}', r"line 2: there is no limit `turn`. Did you mean 'turns'"),
-        ('{"prompt": "1", "limits": {"turns": 0}}', r"line 2: the limit `turns` is a number above 0, not 0"),
+        ('{"prompt": "1", "limits": {"turns": 0}}', r"line 2: The limit `turns` is a number above 0, not 0"),
     ],
 )
 def test_a_bad_line_is_told_by_file_number_and_fault(tmp_path: Path, line: str, message: str) -> None:

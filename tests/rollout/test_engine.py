@@ -153,6 +153,8 @@ async def test_endless_tasks_need_a_number(reach: Reach) -> None:
     environment = house(tasks=endless)
     with pytest.raises(ConfigurationError, match="-n"):
         planned(environment).selected()
+    with pytest.raises(ConfigurationError, match="leave --shuffle out"):
+        planned(environment, tasks=7, shuffle=True).selected()
     async with reach(environment) as access:
         report = await run(planned(environment, tasks=7), access)
     assert report.rollouts == 7
@@ -182,6 +184,7 @@ def test_shuffling_depends_on_the_seed_alone_and_comes_before_taking_the_first()
     ]
     assert orders[0] == orders[1] != orders[2]
     assert orders[0] != [task.key for task in tasks[:5]]
+    assert planned(house(tasks=tasks), shuffle=True, tasks=5).selected().total == 5
 
 
 async def test_each_rollout_of_a_task_gets_a_seed_of_its_own(reach: Reach) -> None:

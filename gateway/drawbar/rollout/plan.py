@@ -96,22 +96,20 @@ class Plan:
         """The run's tasks.
 
         Raises:
-            ConfigurationError: there are none, one of the first is faulty, or they may never end and no number is set.
+            ConfigurationError: there are none, one of the first is faulty, or they may never end and no number is set
+            (or they are to be shuffled).
         """
-        found = sum(1 for _ in self.environment.iter_tasks(min(self.tasks or COUNTED + 1, self._looked_at)))
+        look_at = COUNTED + 1 if self.tasks is None or self.shuffle else min(self.tasks, CHECKED)
+        found = sum(1 for _ in self.environment.iter_tasks(look_at))
         if not found:
             raise ConfigurationError(f"Environment {self.environment.name} has no tasks.")
         if found > COUNTED:
+            advice = "leave --shuffle out" if self.shuffle else "say how many to take with -n"
             raise ConfigurationError(
-                f"Environment {self.environment.name} has more than {COUNTED:,} tasks, or they never end: say how many "
-                "to take with -n."
+                f"Environment {self.environment.name} has more than {COUNTED:,} tasks, or they never end: {advice}."
             )
-        exact = found < self._looked_at or found == self.tasks
-        return Selection(self, found if exact else self.tasks or found)
-
-    @property
-    def _looked_at(self) -> int:
-        return COUNTED + 1 if self.tasks is None or self.shuffle else CHECKED
+        wanted = self.tasks or found
+        return Selection(self, min(found, wanted) if found < look_at else wanted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,10 +124,6 @@ class Selection:
         environment, plan = self.plan.environment, self.plan
         if not plan.shuffle:
             return environment.iter_tasks(plan.tasks)
-        tasks = list(environment.iter_tasks(COUNTED + 1))
-        if len(tasks) > COUNTED:
-            raise ConfigurationError(
-                f"More than {COUNTED:,} tasks, or endless ones, cannot be shuffled: leave --shuffle out."
-            )
+        tasks = list(environment.iter_tasks(COUNTED))
         random.Random(plan.seed or 0).shuffle(tasks)
         return iter(tasks[: plan.tasks])
