@@ -34,12 +34,12 @@ def words(completion):
     return len(completion.split())
 
 
-def environment(endless: bool = False, broken: bool = False) -> Environment:
+def environment(endless: bool = False, broken: bool = False, topic: str = "Question") -> Environment:
     def tasks():
         for number in itertools.count() if endless else range(4):
             if broken and number == 2:
                 raise ZeroDivisionError("the tasks' own mistake")
-            yield Task(key=f"q{number}", prompt=f"Question {number}", answer="yes" if number % 2 else "no")
+            yield Task(key=f"q{number}", prompt=f"{topic} {number}", answer="yes" if number % 2 else "no")
 
     return Environment(
         name="quiz", tools=[look_up], tasks=tasks, rubric=[correct, words],

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -56,7 +58,6 @@ def test_a_run_can_be_listed_shown_and_compared_later(drawbar: Drawbar) -> None:
     second = drawbar("run", "quiz.py", "--json", "--weight", "correct=2").json
     assert second["reward"]["mean"] == 2 * first["reward"]["mean"] == 1.0
     assert [run["id"] for run in drawbar("runs", "--json").json] == [second["run"], first["run"]]
-    assert first["run"] in drawbar("runs").out
     shown = drawbar("show", first["run"], "--json").json
     assert {name: shown[name] for name in ("reward", "metrics", "rollouts", "stops", "tokens", "turns")} == {
         name: first[name] for name in ("reward", "metrics", "rollouts", "stops", "tokens", "turns")
@@ -68,6 +69,57 @@ def test_a_run_can_be_listed_shown_and_compared_later(drawbar: Drawbar) -> None:
     text = drawbar("compare", first["run"], second["run"]).out
     assert "4 tasks in both" in text
     assert "+0.500" in text
+    assert "Their rubrics differ" in text
+
+
+def test_the_list_of_runs_fits_80_columns_and_its_short_ids_are_taken(
+    drawbar: Drawbar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    run = drawbar("run", "quiz.py", "--json", "-r", "4").json["run"]
+    heading, line = drawbar("runs").out.splitlines()
+    assert heading.split() == ["run", "started", "status", "environment", "·", "harness", "·", "model"]
+    assert line.split("  ")[1:] == ["just now", "finished", "quiz · loop · yes · 4 per task"]
+    short = line.split()[0]
+    assert run.startswith(short)
+    shown = drawbar("show", short).out
+    assert f"Run {run}" in shown
+    session = next(line.split()[0] for line in shown.splitlines() if line.startswith("ses_"))
+    assert "task q0, rollout 0" in drawbar("show", session).out
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(3, "just now"), (90, "1 min ago"), (7300, "2 h ago"), (86400, "1 day ago"), (200_000, "2 days ago")],
+)
+def test_the_list_of_runs_says_how_long_ago_they_started(drawbar: Drawbar, seconds: float, words: str) -> None:
+    drawbar("run", "quiz.py", "-q")
+    database = sqlite3.connect("drawbar.db")
+    with database:
+        database.execute("UPDATE run SET started = ?", (time.time() - seconds,))
+    database.close()
+    assert f"  {words}  " in drawbar("runs").out
+
+
+def test_runs_that_have_nothing_in_common_are_not_compared(drawbar: Drawbar) -> None:
+    run = drawbar("run", "quiz.py", "--json").json["run"]
+    Path("other.py").write_text(Path("quiz.py").read_text().replace('name="quiz"', 'name="other"'))
+    other = drawbar("run", "other.py", "--json", "--env-option", "topic=Riddle").json["run"]
+    empty = drawbar("run", "other.py", "--json", "--harness", "command", "--harness-option", "command=true",
+                    "--retries", "0").json["run"]  # fmt: skip
+    assert "of different environments: quiz and other." in drawbar("compare", run, other).out
+    assert "no task has valid rollouts in both" in drawbar("compare", run, other).out
+    assert f"no valid rollout in {empty}." in drawbar("compare", other, empty).out
+
+
+def test_a_metric_without_a_value_is_told_and_what_there_is_not_is_left_out(drawbar: Drawbar) -> None:
+    Path("quiz.py").write_text(Path("quiz.py").read_text().replace("len(completion.split())", "None"))
+    ended = drawbar("run", "quiz.py", "-q")
+    assert re.search(r"words +none  \(no value in 4 rollouts\)", ended.out)
+    assert drawbar("run", "quiz.py", "-q", "--json").json["missing"] == {"words": 4}
+    failed = drawbar("run", "quiz.py", "-q", "--weight", "words=1").out
+    assert "4 invalid" in failed
+    assert "time of a rollout" not in failed
 
 
 def test_a_session_is_shown_as_a_person_likes_to_read_it(drawbar: Drawbar) -> None:
@@ -107,6 +159,8 @@ def test_a_run_of_nothing_but_failures_says_so_by_its_exit_status(drawbar: Drawb
         (["run", "quiz.py", "--harness-option", "paralell=no"], "Did you mean 'parallel'"),
         (["run", "quiz.py", "--env-option", "endles=yes"], "Did you mean 'endless'"),
         (["run", "quiz.py", "--env-option", "endless=yes"], "say how many to take with -n"),
+        (["run", "quiz.py", "--env-option", "endless=yes", "--shuffle", "-n", "3"], "leave --shuffle out"),
+        (["run", "quiz.py", "--max-cost", "-1"], "The limit `cost` is a number above 0"),
         (["run", "quiz.py", "--model", "yess"], "yess"),
         (["run", "quiz.py", "--weight", "corect=1"], "Did you mean 'correct'"),
         (["run", "quiz.py", "--weight", "correct=much"], "--weight correct=... is a number"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import orjson
 import pytest
 
@@ -65,6 +66,11 @@ def test_without_rollouts_there_is_a_report_that_says_so() -> None:
     assert report.to_json()["reward"]["mean"] is None
 
 
+def test_rollouts_in_which_a_scorer_gave_nothing_are_counted_apart() -> None:
+    report = tally(result("a", 1.0), result("b", 1.0, scores={"right": 1.0, "pages": None})).report(RUN)
+    assert (report.metrics, report.missing) == ({"pages": 3.0}, {"pages": 1})
+
+
 def test_the_json_has_what_programs_ask_for() -> None:
     found = orjson.loads(orjson.dumps(tally(result("a", 1.0), result("b", 0.0)).report(RUN).to_json()))
     assert {"run", "environment", "harness", "model", "rollouts", "invalid", "reward", "metrics"} <= found.keys()
@@ -90,6 +96,16 @@ def test_runs_are_compared_on_the_tasks_that_both_have() -> None:
     assert reward.estimate.mean == pytest.approx(0.25)
     assert reward.estimate.low is not None
     assert reward.estimate.low < 0 < reward.estimate.high  # type: ignore[operator]
+
+
+def test_what_keeps_two_runs_from_being_compared_is_told() -> None:
+    changes = {"environment": "other"}, {"environment_version": "2"}, {"rubric_version": "w"}
+    said = [compare(RUN, [], msgspec.structs.replace(RUN, **change), []).remarks for change in changes]
+    assert [len(remarks) for remarks in said] == [1, 1, 1]
+    assert said[0] == ["They are of different environments: e and other."]
+    assert "1 and 2" in said[1][0]
+    assert "rubrics differ" in said[2][0]
+    assert compare(RUN, [], RUN, []).remarks == []
 
 
 def test_runs_without_a_common_task_have_no_difference() -> None:

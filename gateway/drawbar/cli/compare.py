@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from drawbar.cli.output import AsJson, StoreUrl, print_json, reading
+from drawbar.cli.output import AsJson, StoreUrl, counted, print_json, reading
 from drawbar.errors import UnknownName
 
 if TYPE_CHECKING:
@@ -49,17 +49,31 @@ def _print(comparison: Comparison) -> None:
     console = Console()
     for label, run in (("first ", comparison.first), ("second", comparison.second)):
         console.print(f"{label}  {run.id}  {run.environment} · {run.harness} · {run.model}", highlight=False)
+    for remark in comparison.remarks:
+        console.print(remark, style="yellow", highlight=False)
     if not comparison.tasks:
-        console.print("They have no task in common with valid rollouts in both.")
+        console.print(_nothing_shared(comparison), highlight=False)
         return
     apart = comparison.only_first + comparison.only_second
-    console.print(f"{comparison.tasks} tasks in both{f', {apart} in one alone' if apart else ''}\n", highlight=False)
+    alone = f", {apart} in one alone" if apart else ""
+    console.print(f"{counted(comparison.tasks, 'task')} in both{alone}\n", highlight=False)
     table = Table("score", box=None, pad_edge=False)
     for heading in ("first", "second", "difference", "95 % interval"):
         table.add_column(heading, justify="right")
     for difference in comparison.differences:
         table.add_row(*_cells(difference))
     console.print(table)
+
+
+def _nothing_shared(comparison: Comparison) -> str:
+    empty = [
+        run.id
+        for run, alone in ((comparison.first, comparison.only_first), (comparison.second, comparison.only_second))
+        if not alone
+    ]
+    if empty:
+        return f"There is nothing to compare: no valid rollout in {' and '.join(empty)}."
+    return "There is nothing to compare: no task has valid rollouts in both. Tasks are paired by their content."
 
 
 def _cells(difference: Difference) -> tuple[str, ...]:

@@ -9,9 +9,11 @@ from rich.table import Table
 from rich.text import Text
 
 from drawbar.causes import CAUSES
-from drawbar.rollout.report import PASS_THRESHOLD, Percentiles, Report
+from drawbar.cli.output import counted
+from drawbar.rollout.report import PASS_THRESHOLD, Report
 
 NO_LLM = "No language model was used: {model!r} is a Python function that comes with the environment."
+JUDGES_ALONE = NO_LLM.replace("No language model was", "No language model but the judge's was")
 HOW_TO_NAME_ONE = (
     "Name one with: drawbar run {environment} --model gpt-5-mini (needs OPENAI_API_KEY), "
     "or --model NAME --base-url URL [--api-key-env VARIABLE]"
@@ -37,7 +39,7 @@ def _parts(report: Report) -> Iterator[RenderableType]:
     if report.unhealthy:
         yield Text(f"\nSessions whose record needs a look: {_counts(report.unhealthy)}", style="yellow")
     if not report.llm:
-        yield Text(f"\n{NO_LLM.format(model=run.model)}", style="yellow")
+        yield Text("\n" + (JUDGES_ALONE if report.judge_tokens else NO_LLM).format(model=run.model), style="yellow")
         yield Text(HOW_TO_NAME_ONE.format(environment=_reference(report)), style="yellow")
 
 
@@ -55,31 +57,46 @@ def _rows(report: Report) -> Iterator[tuple[str, str]]:
     for name, (mean, weight) in report.rewards.items():
         yield f"  {name}", f"{mean:.3f}  (weight {weight:g})"
     for name, mean in report.metrics.items():
-        yield f"  {name}", f"{_number(mean)}"
+        yield f"  {name}", _number(mean) + _without(report, name)
+    for name in report.missing:
+        if name not in report.metrics and name not in report.rewards:
+            yield f"  {name}", "none" + _without(report, name)
     if len(report.pass_at) > 1:
         yield f"pass@k (reward >= {PASS_THRESHOLD:g})", _by_k(report.pass_at)
         yield "pass^k", _by_k(report.pass_hat)
     kept = f", {report.kept} kept from before" if report.kept else ""
-    yield "rollouts", f"{report.rollouts} on {report.tasks} tasks{kept}"
+    yield "rollouts", f"{report.rollouts} on {counted(report.tasks, 'task')}{kept}"
     yield "ended by", _counts(report.stops) or "none is valid"
     if report.turns is not None and report.tool_calls is not None:
-        yield "turns", f"{report.turns:.1f} per rollout, {report.tool_calls:.1f} tool calls"
-    yield "tokens", _tokens(report.tokens)
-    yield "cost", "not known" if report.cost is None else f"${report.cost:.4f}"
+        yield "per rollout", f"{report.turns:.1f} turns, {report.tool_calls:.1f} tool calls"
+    yield "tokens in all", _tokens(report.tokens)
+    yield "cost in all", "not known" if report.cost is None else f"${report.cost:.4f}"
     if report.judge_tokens:
         cost = "" if report.judge_cost is None else f", ${report.judge_cost:.4f}"
         yield "judges", f"{report.judge_tokens:,} tokens{cost}"
-    yield "time of a rollout", _seconds(report.rollout_seconds)
-    yield "of a model call", _seconds(report.call_seconds)
-    yield "of a tool call", _seconds(report.tool_seconds)
+    yield from _times(report)
+
+
+def _times(report: Report) -> Iterator[tuple[str, str]]:
+    for what, found in (
+        ("time of a rollout", report.rollout_seconds),
+        ("  of a model call", report.call_seconds),
+        ("  of a tool call", report.tool_seconds),
+    ):
+        if found.p50 is not None and found.p90 is not None and found.p99 is not None:
+            yield what, f"p50 {_time(found.p50)}, p90 {_time(found.p90)}, p99 {_time(found.p99)}"
 
 
 def _invalid(report: Report) -> Table:
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    for _ in range(2):
+        table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
     table.add_row(Text(f"{report.invalid} invalid", style="bold red"), "", "not in any mean above")
     for cause, count in report.errors.items():
         example = report.examples.get(cause)
-        table.add_row(f"  {cause}", str(count), CAUSES[cause].meaning + (f"\n{_short(example)}" if example else ""))
+        about = CAUSES[cause].meaning + (f"\n{_short(example)}" if example else "")
+        table.add_row(f"  {cause}", str(count), Text(about))
     return table
 
 
@@ -90,6 +107,11 @@ def _reward(report: Report) -> str:
     if reward.low is None or reward.high is None:
         return f"{reward.mean:.3f}  (no interval from one task)"
     return f"{reward.mean:.3f}  95 % interval {reward.low:.3f} to {reward.high:.3f}, clustered by task"
+
+
+def _without(report: Report, name: str) -> str:
+    missing = report.missing.get(name)
+    return f"  (no value in {counted(missing, 'rollout')})" if missing else ""
 
 
 def _number(value: float) -> str:
@@ -107,12 +129,6 @@ def _counts(counts: Mapping[str, int]) -> str:
 def _tokens(tokens: Mapping[str, int]) -> str:
     more = "".join(f", {tokens[kind]:,} {kind}" for kind in ("cached", "reasoning") if tokens.get(kind))
     return f"{tokens.get('prompt', 0):,} prompt, {tokens.get('completion', 0):,} completion{more}"
-
-
-def _seconds(found: Percentiles) -> str:
-    if found.p50 is None or found.p90 is None or found.p99 is None:
-        return "none"
-    return f"p50 {_time(found.p50)}, p90 {_time(found.p90)}, p99 {_time(found.p99)}"
 
 
 def _time(seconds: float) -> str:

@@ -36,6 +36,20 @@ class Comparison:
     only_second: int
     differences: tuple[Difference, ...]
 
+    @property
+    def remarks(self) -> list[str]:
+        """What must be known to read the differences rightly."""
+        one, other = self.first, self.second
+        if one.environment != other.environment:
+            return [f"They are of different environments: {one.environment} and {other.environment}."]
+        found = []
+        if one.environment_version != other.environment_version:
+            versions = f"{one.environment_version} and {other.environment_version}"
+            found.append(f"The environment had different versions: {versions}.")
+        if one.rubric_version != other.rubric_version:
+            found.append("Their rubrics differ (code, weights or judges): rewards may not be on one scale.")
+        return found
+
     def to_json(self) -> dict[str, Any]:
         return {
             "first": _described(self.first),
@@ -43,6 +57,7 @@ class Comparison:
             "tasks": self.tasks,
             "only_first": self.only_first,
             "only_second": self.only_second,
+            "remarks": self.remarks,
             "differences": {
                 d.name: {
                     "first": d.first,
@@ -56,7 +71,10 @@ class Comparison:
 
 
 def _described(run: RunRow) -> dict[str, str]:
-    return {"run": run.id, "environment": run.environment, "harness": run.harness, "model": run.model}
+    return {
+        "run": run.id, "environment": run.environment, "environment_version": run.environment_version,
+        "rubric_version": run.rubric_version, "harness": run.harness, "model": run.model,
+    }  # fmt: skip
 
 
 def compare(
@@ -96,5 +114,5 @@ def _difference(name: str, pairs: list[tuple[Mapping[str, float], Mapping[str, f
     estimate = clustered_mean([[after - before] for before, after in both])
     if estimate is None:
         return None
-    first = math.fsum(before for before, _ in both) / len(both)
-    return Difference(name, first, first + estimate.mean, estimate)
+    first, second = (math.fsum(values) / len(both) for values in zip(*both, strict=True))
+    return Difference(name, first, second, estimate)

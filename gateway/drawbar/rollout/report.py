@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from array import array
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -50,6 +50,8 @@ class Report:
     rewards: Mapping[str, tuple[float, float]]
     """Mean and weight of each scorer that enters the reward."""
     metrics: Mapping[str, float]
+    missing: Mapping[str, int]
+    """Valid rollouts in which a scorer gave no value, by its name; they are not in its mean."""
     pass_at: Mapping[int, float]
     pass_hat: Mapping[int, float]
     turns: float | None
@@ -101,6 +103,7 @@ class Report:
             },
             "rewards": {name: {"mean": mean, "weight": weight} for name, (mean, weight) in self.rewards.items()},
             "metrics": dict(self.metrics),
+            "missing": dict(self.missing),
             "pass_threshold": PASS_THRESHOLD,
             "pass_at_k": {str(k): value for k, value in self.pass_at.items()},
             "pass_hat_k": {str(k): value for k, value in self.pass_hat.items()},
@@ -133,6 +136,7 @@ class Tally:
     _rewards: dict[str, array[float]] = field(default_factory=lambda: defaultdict(lambda: array("d")))
     _tasks: set[str] = field(default_factory=set)
     _scores: dict[str, array[float]] = field(default_factory=lambda: defaultdict(lambda: array("d")))
+    _missing: Counter[str] = field(default_factory=Counter)
     _weights: dict[str, float] = field(default_factory=dict)
     _counts: Counter[str] = field(default_factory=Counter)
     _tokens: Counter[str] = field(default_factory=Counter)
@@ -194,7 +198,9 @@ class Tally:
         self._seconds["tool"].extend(result.tool_seconds)
         self._weights.update(result.weights)
         for name, value in result.scores.items():
-            if value is not None:
+            if value is None:
+                self._missing[name] += 1
+            else:
                 self._scores[name].append(value)
         if result.reward is not None:
             self._rewards[result.task_hash].append(result.reward)
@@ -218,6 +224,7 @@ class Tally:
             reward=clustered_mean(rewards),
             rewards={name: (mean, self._weights[name]) for name, mean in means.items() if self._weights[name]},
             metrics={name: mean for name, mean in means.items() if not self._weights[name]},
+            missing=dict(self._missing),
             pass_at={k: _over_tasks(pass_at_k, rewards, k) for k in _ks(rewards)},
             pass_hat={k: _over_tasks(pass_hat_k, rewards, k) for k in _ks(rewards)},
             turns=self._counts["turns"] / valid if valid else None,
@@ -242,7 +249,7 @@ def _ks(rewards: Sequence[Sequence[float]]) -> list[int]:
     return sorted({*(2**i for i in range(most.bit_length()) if 2**i <= most), *([most] if most else [])})
 
 
-def _over_tasks(estimator: Any, rewards: Sequence[Sequence[float]], k: int) -> float:
+def _over_tasks(estimator: Callable[[int, int, int], float], rewards: Sequence[Sequence[float]], k: int) -> float:
     """The estimator's mean over the tasks that have k rollouts or more."""
     found = [
         estimator(len(values), sum(value >= PASS_THRESHOLD - 1e-9 for value in values), k)
