@@ -67,7 +67,7 @@ class Gateway:
         self.environments = dict(environments or {})
         self.recorder = Recorder(store, redact=redact)
         self.sessions = Sessions(store, self.recorder, self.environments)
-        self.model_side = ModelSide(self.recorder, models, self.settings)
+        self.model_side = ModelSide(store, self.recorder, models, self.settings)
         self._control = Control(self)
         self._tools: ToolSide | None = None
         self._tools_lock = asyncio.Lock()

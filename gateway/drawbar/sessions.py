@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from drawbar.record.replies import Replies
 from drawbar.record.rows import SessionRow
 from drawbar.task import Limits, Task
 
@@ -59,6 +60,8 @@ class Session:
     """Opened for one request that named no session, and ended with it."""
     in_flight: int = 0
     """Model calls under way that may become turns."""
+    replies: Replies = field(default_factory=Replies)
+    """Its replies by the names that requests may go on from."""
     flights: dict[object, Flight] = field(default_factory=dict)
     """Calls whose client marks retries, under way or answered lately, by what identifies a repetition."""
     aborts: set[Callable[[str], None]] = field(default_factory=set)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     environment_options: dict[str, str] = {}
     model: str | None = None
     base_url: str | None = None
+    upstream_dialects: str | None = None
     api_key_env: str | None = None
     fallbacks: list[str] = []
     harness: str = "loop"
@@ -132,6 +134,13 @@ def chosen_model(request: Request, environment: Environment) -> str:
     return model
 
 
+def named_dialects(names: str | None) -> Sequence[str]:
+    """The dialects of a list with commas; of none, those that an API of one's own is taken to speak."""
+    from drawbar.proxy.models import CUSTOM_DIALECTS
+
+    return CUSTOM_DIALECTS if names is None else [name.strip() for name in names.split(",")]
+
+
 def models_for(request: Request, environment: Environment) -> Models:
     """How model names are resolved in this run.
 
@@ -150,6 +159,7 @@ def models_for(request: Request, environment: Environment) -> Models:
     models = Models(
         in_process=environment.models,
         base_url=request.base_url,
+        dialects=named_dialects(request.upstream_dialects),
         api_key=key,
         fallbacks=request.fallbacks,
         concurrency=request.upstream_concurrency,

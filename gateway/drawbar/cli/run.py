@@ -29,6 +29,7 @@ def run(
     environment: options.Environment = None,
     model: options.Model = None,
     base_url: options.BaseUrl = None,
+    upstream_dialects: options.UpstreamDialects = None,
     api_key_env: options.ApiKeyEnv = None,
     fallback: options.Fallback = None,
     upstream_concurrency: options.UpstreamConcurrency = None,
@@ -77,8 +78,8 @@ def _request(given: Mapping[str, Any]) -> Request:
     if given["environment"] is None:
         raise ConfigurationError("Which environment? `drawbar run ENV`; `drawbar env list` names the installed ones.")
     as_they_are = (
-        "model", "base_url", "api_key_env", "harness", "tasks", "rollouts", "concurrency", "upstream_concurrency",
-        "retries", "seed", "shuffle",
+        "model", "base_url", "upstream_dialects", "api_key_env", "harness", "tasks", "rollouts", "concurrency",
+        "upstream_concurrency", "retries", "seed", "shuffle",
         "max_turns", "max_tokens", "max_cost", "max_seconds", "judge_model",
     )  # fmt: skip
     return Request(

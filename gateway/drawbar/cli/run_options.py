@@ -32,6 +32,15 @@ BaseUrl = Annotated[
 ApiKeyEnv = Annotated[
     str | None, _option("--api-key-env", panel=_MODEL, metavar="NAME", help="The variable that holds its key.")
 ]
+UpstreamDialects = Annotated[
+    str | None,
+    _option(
+        "--upstream-dialects",
+        panel=_MODEL,
+        metavar="NAMES",
+        help="What that API speaks itself. Default: chat,responses,messages. Agents of others are translated to chat.",
+    ),
+]
 Fallback = Annotated[
     list[str] | None, _option("--fallback", panel=_MODEL, metavar="MODEL", help="Asked when it fails. Repeatable.")
 ]

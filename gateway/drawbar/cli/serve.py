@@ -28,8 +28,13 @@ def serve(
     store: Annotated[
         str, typer.Option(envvar="DRAWBAR_STORE", help="Where to record: a file or a URL.")
     ] = "drawbar.db",
-    base_url: Annotated[
-        str | None, typer.Option(help="An OpenAI-compatible API (with /v1) that takes every model's name.")
+    base_url: Annotated[str | None, typer.Option(help="An API (with /v1) that takes every model's name.")] = None,
+    upstream_dialects: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAMES",
+            help="What that API speaks itself (default: chat,responses,messages). Others are translated to chat.",
+        ),
     ] = None,
     api_key_env: Annotated[str | None, typer.Option(help="The environment variable that holds that API's key.")] = None,
     fallback: Annotated[
@@ -50,10 +55,16 @@ def serve(
     """
     import anyio
 
+    from drawbar.cli.request import named_dialects
     from drawbar.proxy.models import Models
 
     settings = _settings(host, best_effort=best_effort, pass_key=pass_key, hosts=allow_host or [])
-    models = Models(base_url=base_url, api_key=_key(api_key_env), fallbacks=fallback or ())
+    models = Models(
+        base_url=base_url,
+        api_key=_key(api_key_env),
+        fallbacks=fallback or (),
+        dialects=named_dialects(upstream_dialects),
+    )
     served = _environments(environments or [])
     anyio.run(_serve, store, models, served, settings, host, port, backend_options={"use_uvloop": _has_uvloop()})
 
@@ -124,6 +135,8 @@ async def _serve(
 def _greet(url: str, store: str, environments: dict[str, Environment]) -> None:
     typer.echo(f"drawbar serves {url}/v1 and records into {store}. Ctrl-C ends it.")
     typer.echo(f"  an OpenAI client:  OPENAI_BASE_URL={url}/v1")
+    typer.echo(f"  an Anthropic client:  ANTHROPIC_BASE_URL={url}")
+    typer.echo(f"  a Gemini client:  GOOGLE_GEMINI_BASE_URL={url}")
     for name in environments:
         typer.echo(f"  tools of {name}:  {url}/mcp/{name}")
 

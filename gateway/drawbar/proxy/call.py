@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from drawbar.ids import digest, new_id
+from drawbar.record.replies import Reply
 from drawbar.record.rows import BlobRow, CallRow, Row
 from drawbar.wire.dialect import BadBody, Request, Response, Usage
+from drawbar.wire.fields import patched
 from drawbar.wire.route import Route
 
 if TYPE_CHECKING:
@@ -34,6 +37,10 @@ class Call:
         self.target: Target | None = None
         self.first_byte: float | None = None
         self.attempts = 0
+        self.lost: Sequence[str] = ()
+        """What of the request its upstream could not be told, in words."""
+        self.continued: Reply | None = None
+        """The earlier reply that the request goes on from by its name."""
         self.counted = False
         """Whether it became a turn."""
         self.row = CallRow(
@@ -50,7 +57,13 @@ class Call:
         """Read the request; the rows of the intent. Raises `BadBody`; what was sent is then kept by `unreadable`."""
         request = self.request = self.route.split(body)
         graph = self.session.graph
-        leaf, rows = graph.request(self.dialect, request.messages)
+        known = self.continued = self.session.replies.find(request.previous)
+        messages, after = request.messages, None
+        if known is not None:
+            after = known.node, known.depth
+            if known.instructions in (None, _instructions(request)):
+                messages = messages[request.standing :]
+        leaf, rows = graph.request(self.dialect, messages, after)
         found: list[Row] = list(rows)
         envelope, blobs = graph.blob(request.envelope)
         found += blobs
@@ -133,9 +146,10 @@ class Call:
             try:
                 reply, nodes, reply_body = graph.reply(self.dialect, self.row.request, response.message)
                 rows += nodes
+                self._name(response, reply)
             except BadBody:
                 seen = seen or response.message
-        kept = seen if seen is not None else response.envelope if response is not None else None
+        kept = seen if seen is not None else self._envelope(response)
         if kept is not None:
             envelope = digest(kept)  # it comes once: nothing is gained by remembering it
             rows.append(BlobRow(digest=envelope, body=kept))
@@ -165,6 +179,20 @@ class Call:
         self.session.trouble = cause
         return self._and_session(rows)
 
+    def _name(self, response: Response, reply: bytes) -> None:
+        """Let later requests go on from this reply by its name."""
+        if response.names and self.request is not None:
+            known = self.continued
+            opening = self.request.standing if known is None else known.opening
+            said = Reply(reply, self.session.graph.depth(reply), opening, _instructions(self.request))
+            self.session.replies.note(response.names, said)
+
+    def _envelope(self, response: Response | None) -> bytes | None:
+        """The answer's other fields; what a translation lost stands among them under our name."""
+        if response is None or not self.lost:
+            return None if response is None else response.envelope
+        return patched(response.envelope, {"drawbar": {"lost": list(self.lost)}})
+
     def _and_session(self, rows: list[Row]) -> list[Row]:
         """A live session lasts as long as its one call, and its row is written with the call's."""
         session = self.session
@@ -186,3 +214,7 @@ class Call:
             cost = self.target.upstream.cost(self.target.model, prompt, usage.cached_tokens or 0, completion)
         session.cost += cost or 0.0
         return cost
+
+
+def _instructions(request: Request) -> bytes:
+    return digest(b"".join(request.messages[: request.standing]))

@@ -6,6 +6,8 @@ import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
+import anyio.to_thread
+
 from drawbar.errors import StoreError
 from drawbar.proxy.call import Call
 from drawbar.proxy.client import JSON, BodyTooLarge, Client, ClientGone
@@ -22,6 +24,7 @@ from drawbar.wire.route import Route
 
 if TYPE_CHECKING:
     from drawbar.record.recorder import Recorder
+    from drawbar.record.store import Store
 
 _log = logging.getLogger(__name__)
 _RETRY_MARK: Final = b"x-stainless-retry-count"
@@ -30,7 +33,8 @@ _RETRY_MARK: Final = b"x-stainless-retry-count"
 class ModelSide:
     """Answers model requests and records them."""
 
-    def __init__(self, recorder: Recorder, models: Models, settings: Settings) -> None:
+    def __init__(self, store: Store, recorder: Recorder, models: Models, settings: Settings) -> None:
+        self.store = store
         self.recorder = recorder
         self.models = models
         self.settings = settings
@@ -144,6 +148,11 @@ class ModelSide:
         call = Call(session, route, self.recorder.epoch)
         said = f"The request's body is larger than {self.settings.max_body} bytes."
         await self._refuse(call, [], Outlet(client, None), 413, said, "bad_request", code="request_too_large")
+
+    async def conversation(self, session: Session, leaf: bytes) -> list[bytes]:
+        """What was said in a session up to a message, from the store."""
+        trajectory = await anyio.to_thread.run_sync(self.store.trajectory, session.id)
+        return [node.body for node in trajectory.path(leaf)]
 
     async def post(self, rows: list[Row]) -> bool:
         """Hand rows to the recorder; False when the client must be told that it did not take them."""

@@ -22,6 +22,8 @@ _BROKEN: Final = (aiohttp.ClientError, TimeoutError, OSError)
 class HttpUpstream:
     """One base URL, one client, kept for the process."""
 
+    remembers = True
+
     def __init__(
         self,
         name: str,

@@ -20,6 +20,7 @@ class InProcessUpstream:
     """One in-process model. Its usage is an honest guess: words, where an API counts tokens."""
 
     streams_usage = True
+    remembers = False
 
     def __init__(self, name: str, model: Model) -> None:
         self.name = name

@@ -16,6 +16,7 @@ class LimitedUpstream:
         self._places = places
         self.name = upstream.name
         self.streams_usage = upstream.streams_usage
+        self.remembers = upstream.remembers
 
     async def send(self, exchange: Exchange) -> UpstreamReply:
         await self._places.acquire()

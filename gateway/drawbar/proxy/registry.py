@@ -18,14 +18,18 @@ import orjson
 from drawbar.errors import StoreError, UnknownName
 from drawbar.ids import digest, new_id, new_key
 from drawbar.record.graph import SessionGraph
+from drawbar.record.replies import Reply
 from drawbar.record.rows import SessionRow
 from drawbar.sessions import Session, SessionSpec
 from drawbar.task import Limits, Task
+from drawbar.wire import DIALECTS
+from drawbar.wire.dialect import BadBody
 
 if TYPE_CHECKING:
     from drawbar.environment import Environment
     from drawbar.record.recorder import Recorder
     from drawbar.record.store import Store
+    from drawbar.trajectory import Trajectory
 
 _ENDED_KEPT: Final = 10_000
 _LOST_CAUSES: Final = frozenset({"completed", "agent_failed", "harness_failed"})
@@ -195,6 +199,7 @@ class Sessions:
         session.cost = past.cost or 0.0
         session.calls = max((call.seq for call in past.calls), default=-1) + 1
         session.tool_calls = max((call.seq for call in past.tool_calls), default=-1) + 1
+        _recall_names(session, past)
         self._remember(session)
         return session
 
@@ -207,6 +212,16 @@ class Sessions:
             self._ended[name] = stop
             while len(self._ended) > _ENDED_KEPT:
                 self._ended.popitem(last=False)
+
+
+def _recall_names(session: Session, past: Trajectory) -> None:
+    """Let requests go on from the replies that were given before."""
+    for call in past.calls:
+        node = past.nodes.get(call.reply or b"")
+        if node is not None and call.response_envelope is not None:
+            with suppress(BadBody):
+                names = DIALECTS[call.dialect].names(call.response_envelope)
+                session.replies.note(names, Reply(node.id, node.depth))
 
 
 def key_digest(key: str) -> bytes:

@@ -38,6 +38,8 @@ class Relay:
         self._headers = headers
         self._key = key
         self._body = b""
+        self._recalled = b""
+        """The body with the conversation that it goes on from by name, for upstreams that keep none."""
         self._framing = call.route.framing
         self._first = True
         """No event was written yet."""
@@ -71,7 +73,7 @@ class Relay:
 
     async def run(self, body: bytes, targets: Sequence[Target]) -> None:
         """From the recorded intent to the end of the answer."""
-        self._body = body
+        self._body = self._recalled = body
         request = self._call.request
         assert request is not None
         heartbeat = Heartbeat(self._out, self._side.settings, self._framing) if request.stream else None
@@ -99,8 +101,10 @@ class Relay:
             self._scope.reschedule(asyncio.get_running_loop().time() + max(0.0, left))
 
     async def _exchange(self, targets: Sequence[Target], heartbeat: Heartbeat | None) -> None:
+        await self._recall(targets)
         asked = await ask(targets, self._exchange_for, self._call.dialect, self._side.settings.retries, self._asked)
         self._note(asked.target)
+        self._call.lost = asked.reply.lost
         if self._call.first_byte is None:
             self._call.first_byte = time.time()
         try:
@@ -112,6 +116,12 @@ class Relay:
         finally:
             await asked.reply.aclose()
 
+    async def _recall(self, targets: Sequence[Target]) -> None:
+        known = self._call.continued
+        if known is not None and not all(target.upstream.remembers for target in targets):
+            path = await self._side.conversation(self._call.session, known.node)
+            self._recalled = TRANSLATORS[self._call.dialect.name].recalled(self._body, path[known.opening :])
+
     def _exchange_for(self, target: Target) -> Exchange:
         """The client's bytes, with what this session or this target overrides."""
         call = self._call
@@ -121,7 +131,7 @@ class Relay:
         self._hide_usage = "stream_options" in changes
         return Exchange(
             route=call.route,
-            body=call.dialect.patch(self._body, changes),
+            body=call.dialect.patch(self._body if target.upstream.remembers else self._recalled, changes),
             model=target.model,
             stream=call.request.stream,
             headers=self._headers,

@@ -24,6 +24,7 @@ class LiteLLMUpstream:
     what it is sent."""
 
     streams_usage = True
+    remembers = False
 
     def __init__(
         self,

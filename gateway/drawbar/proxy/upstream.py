@@ -61,6 +61,8 @@ class Upstream(Protocol):
     name: str
     streams_usage: bool
     """Whether it can be asked for token counts in a stream."""
+    remembers: bool
+    """Whether it keeps conversations that requests go on from by name."""
 
     async def send(self, exchange: Exchange) -> UpstreamReply:
         """Raises `UpstreamError` when nothing answered."""

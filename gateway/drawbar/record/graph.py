@@ -35,8 +35,12 @@ class SessionGraph:
         self._blobs: set[bytes] = set()
         self._depths: dict[bytes, int] = {}
 
-    def request(self, dialect: Dialect, messages: Sequence[bytes]) -> tuple[bytes | None, list[NodeRow]]:
+    def request(
+        self, dialect: Dialect, messages: Sequence[bytes], after: tuple[bytes, int] | None = None
+    ) -> tuple[bytes | None, list[NodeRow]]:
         """The node of a request's last message (None: it has none), and the nodes that are to be stored.
+
+        `after`: the node that the messages follow, and its depth; None: they are the conversation from its root.
 
         Raises:
             BadBody: a message cannot be read; nothing is remembered of the request then.
@@ -44,6 +48,8 @@ class SessionGraph:
         self._make_room()
         seen = self._seen
         parent: bytes | None = None
+        if after is not None:
+            parent, self._depths[after[0]] = after
         for position, raw in enumerate(messages):
             # The interpreter's keyed 64-bit hash: twice as fast as any digest, and two messages can only be taken for
             # each other if they follow the same parent in the same session.
@@ -59,7 +65,7 @@ class SessionGraph:
         """Go on with the messages from `start`, of which at least the first is new as bytes."""
         new: list[NodeRow] = []
         learned: dict[_Seen, bytes] = {}
-        depth = self._depth(parent)
+        depth = self.depth(parent)
         for raw in messages[start:]:
             depth += 1
             key = (parent, len(raw), hash(raw))
@@ -88,7 +94,7 @@ class SessionGraph:
         id = digest(parent or b"", dialect.canonical(message))
         self._seen[(parent, len(message), hash(message))] = id
         self._handed_out.add(id)
-        self._depths[id] = depth = self._depth(parent) + 1
+        self._depths[id] = depth = self.depth(parent) + 1
         said = digest(message)
         return id, [NodeRow(id=id, parent=parent, depth=depth, dialect=dialect.name, body=message, said=said)], said
 
@@ -113,7 +119,8 @@ class SessionGraph:
         """Entries in memory."""
         return len(self._seen) + len(self._handed_out) + len(self._blobs) + len(self._depths)
 
-    def _depth(self, node: bytes | None) -> int:
+    def depth(self, node: bytes | None) -> int:
+        """How deep a node lies that was just handed out; -1 for what a root follows."""
         return -1 if node is None else self._depths[node]
 
     def _make_room(self) -> None:

@@ -8,6 +8,7 @@ from typing import Final
 
 from drawbar.record.join import Asked, ModelSide, is_called
 from drawbar.trajectory import Call, Finding, Node, ToolCall
+from drawbar.wire.tolerant import load_object
 
 FINDINGS: Final[Mapping[str, str]] = {
     "unfinished_call": "a model call that has no end: it is under way, or its process was killed",
@@ -18,6 +19,7 @@ FINDINGS: Final[Mapping[str, str]] = {
     "missing_reply": "an answered call without a reply that could be read",
     "truncated_reply": "a reply that the model's limit of output tokens cut off",
     "missing_usage": "an answered call of which the provider did not count the tokens",
+    "lossy_translation": "a model call whose provider speaks another dialect, in which not all of it can be said",
     "unreadable_message": "a message that its dialect cannot read",
     "missing_message": "a message that the store does not hold",
     "several_roots": "more than one conversation in the session: sub-agents, or compaction",
@@ -66,9 +68,20 @@ def _of_call(call: Call, nodes: Mapping[bytes, Node]) -> Iterator[Finding]:
         yield Finding("truncated_reply", f"{where} ended with {call.finish!r}")
     if call.status == "answered" and (call.prompt_tokens is None or call.completion_tokens is None):
         yield Finding("missing_usage", f"{where} has no token counts")
+    if lost := _lost(call):
+        yield Finding("lossy_translation", f"{where} was translated without {', '.join(lost)}")
     for id in (call.request, call.reply):
         if id is not None and id not in nodes:
             yield Finding("missing_message", f"{where} names message {id.hex()[:12]}, which the store does not hold")
+
+
+def _lost(call: Call) -> list[str]:
+    """What the gateway noted beside the answer's own fields."""
+    envelope = call.response_envelope
+    if envelope is None or b'"drawbar":{"lost":' not in envelope:
+        return []
+    noted = load_object(envelope, "the envelope").get("drawbar")
+    return [str(what) for what in noted["lost"]] if isinstance(noted, dict) else []
 
 
 def _of_tool_call(call: ToolCall, *, asked_models: bool) -> Iterator[Finding]:

@@ -5,7 +5,7 @@ from drawbar.testing import ScriptedModel, calls, says, serve_chat
 model = ScriptedModel([calls("search", query="tides"), says("The Moon.")])      # an in-process Model
 
 async with serve_chat([calls("search", query="tides"), says("The Moon.")]) as server:
-    ...  # a real OpenAI-compatible HTTP server at server.base_url; server.requests holds what it was sent
+    ...  # a real HTTP server for every dialect: server.base_url, server.url; server.requests holds what it was sent
 """
 
 from __future__ import annotations

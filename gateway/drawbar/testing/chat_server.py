@@ -1,6 +1,8 @@
-"""A scripted model behind a real HTTP server that speaks OpenAI's chat completions, streaming and not.
+"""A scripted model behind a real HTTP server that speaks every dialect, streaming and not.
 
-It answers `POST <anything>/chat/completions` and `GET <anything>/models`, so that any URL prefix works.
+It answers `GET <anything>/models` and, below any URL prefix too, `POST` to `chat/completions`, `responses`, `messages`
+(and `messages/count_tokens`) and `v1beta/models/{model}:generateContent`, `:streamGenerateContent`, `:countTokens`. The
+script is the same for all of them.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from typing import Any, TypeAlias
 import orjson
 from aiohttp import web
 
+from drawbar.testing.native import Scripted, route_of
 from drawbar.testing.script import Message, Reply, Script
 
 
@@ -26,7 +29,7 @@ class Failure:
     code: str | None = None
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes | None = None
-    """The whole body, instead of an OpenAI-shaped error."""
+    """The whole body, instead of an error in the dialect's shape."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +51,7 @@ Line: TypeAlias = Reply | Failure | Hang | Cut
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """One request as it came."""
+    """One request as it came, in its own dialect."""
 
     path: str
     headers: dict[str, str]
@@ -70,6 +73,7 @@ class ChatServer:
         """Set when a client went away from a `Hang`."""
         self.arrived = asyncio.Event()
         """Set when the first request came."""
+        self._kept: dict[str, list[Message]] = {}
 
     @property
     def base_url(self) -> str:
@@ -78,11 +82,13 @@ class ChatServer:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         raw = await request.read()
-        body = orjson.loads(raw)
+        asked = Scripted(route_of(request.path, request.query_string), raw, self._kept)
+        if asked.route.kind == "count":
+            return web.Response(body=asked.count(), content_type="application/json")
         headers = {name.lower(): value for name, value in request.headers.items()}
-        self.requests.append(Received(request.path, headers, body, raw))
+        self.requests.append(Received(request.path, headers, orjson.loads(raw), raw))
         self.arrived.set()
-        return await self._answer(request, body, self._line(body))
+        return await self._answer(request, asked, self._line(asked.body))
 
     def _line(self, body: dict[str, Any]) -> Line:
         if callable(self._lines):
@@ -93,11 +99,10 @@ class ChatServer:
             return Failure(500, f"The script has {len(self._lines)} lines; turn {turn + 1} was asked for.")
         return self._lines[turn]
 
-    async def _answer(self, request: web.Request, body: dict[str, Any], line: Line) -> web.StreamResponse:
+    async def _answer(self, request: web.Request, asked: Scripted, line: Line) -> web.StreamResponse:
         match line:
             case Failure():
-                error = {"error": {"message": line.message, "type": "error", "code": line.code}}
-                content = orjson.dumps(error) if line.body is None else line.body
+                content = _error(asked, line) if line.body is None else line.body
                 return web.Response(
                     status=line.status, body=content, headers={"Content-Type": "application/json", **line.headers}
                 )
@@ -108,12 +113,24 @@ class ChatServer:
                     self.left.set()
                 raise AssertionError("unreachable")
             case Cut():
-                events = _events(body, self._message(line.reply, body))[: line.after]
-                return await _stream(request, events, cut=True)
-        message = self._message(line, body)
-        if body.get("stream"):
-            return await _stream(request, [*_events(body, message), b"[DONE]"])
-        return web.json_response(body=orjson.dumps(_completion(body, message)))
+                pieces = self._pieces(asked, self._message(line.reply, asked.body))[: line.after]
+                return await _stream(request, asked, pieces, cut=True)
+        message = self._message(line, asked.body)
+        if asked.stream:
+            return await _stream(request, asked, self._pieces(asked, message))
+        return web.json_response(body=orjson.dumps(self._whole(asked, message)))
+
+    def _whole(self, asked: Scripted, message: dict[str, Any]) -> dict[str, Any]:
+        if asked.route.dialect.name == "chat":
+            return _completion(asked.body, message)
+        answer = asked.answer(message, f"scripted_{len(self.requests)}")
+        self._kept[str(answer.get("id"))] = [*asked.body["messages"], message]
+        return answer
+
+    def _pieces(self, asked: Scripted, message: dict[str, Any]) -> list[bytes]:
+        if asked.route.dialect.name == "chat":
+            return [b"data: " + event + b"\n\n" for event in (*_events(asked.body, message), b"[DONE]")]
+        return asked.pieces(self._whole(asked, message))
 
     def _message(self, reply: Reply, body: dict[str, Any]) -> dict[str, Any]:
         spoken = sum(m.get("role") == "assistant" for m in body["messages"])
@@ -127,12 +144,13 @@ async def serve_chat(
     """Serve a scripted model over HTTP on a free port.
 
     Each request is answered by the line of its turn (the number of assistant messages in it), so that any number of
-    conversations can go on at once. With `in_order=True` lines are used up one per request instead, whoever asks: for
-    failures that go away on a retry. `lines` may also be a function of the request's body.
+    conversations can go on at once, in any dialect. With `in_order=True` lines are used up one per request instead,
+    whoever asks: for failures that go away on a retry. `lines` may also be a function of the request's body (of another
+    dialect's than chat: its model, messages and tools as chat has them).
     """
     server = ChatServer(lines, in_order=in_order)
     application = web.Application(client_max_size=64 << 20)
-    application.router.add_post("/{prefix:.*}chat/completions", server.handle)
+    application.router.add_post("/{path:.*}", server.handle)
     application.router.add_get("/{prefix:.*}models", _models)
     runner = web.AppRunner(application, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
     await runner.setup()
@@ -147,6 +165,12 @@ async def serve_chat(
 
 async def _models(request: web.Request) -> web.Response:
     return web.json_response({"object": "list", "data": [{"id": "scripted", "object": "model", "owned_by": "drawbar"}]})
+
+
+def _error(asked: Scripted, line: Failure) -> bytes:
+    if asked.route.dialect.name == "chat":
+        return orjson.dumps({"error": {"message": line.message, "type": "error", "code": line.code}})
+    return asked.route.dialect.error(line.status, line.message, line.code or "scripted")
 
 
 def _usage(body: dict[str, Any], message: Message) -> dict[str, int]:
@@ -192,11 +216,13 @@ def _chunk(body: dict[str, Any], choices: list[dict[str, Any]], **more: Any) -> 
     return {**head, "model": body.get("model"), "choices": choices, **more}
 
 
-async def _stream(request: web.Request, events: Sequence[bytes], *, cut: bool = False) -> web.StreamResponse:
-    response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+async def _stream(
+    request: web.Request, asked: Scripted, pieces: Sequence[bytes], *, cut: bool = False
+) -> web.StreamResponse:
+    response = web.StreamResponse(headers={"Content-Type": asked.route.framing.media_type.decode()})
     await response.prepare(request)
-    for event in events:
-        await response.write(b"data: " + event + b"\n\n")
+    for piece in pieces:
+        await response.write(piece)
     if cut:
         assert request.transport is not None
         request.transport.abort()

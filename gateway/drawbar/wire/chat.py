@@ -77,6 +77,9 @@ class ChatDialect:
             # Only the fast way of cutting the bytes may have failed: read it whole, and write it again.
             return _response(dump(load_object(body, "the answer")))
 
+    def names(self, envelope: bytes) -> tuple[str, ...]:
+        return ()
+
     def assembler(self) -> Assembler:
         return ChatAssembler()
 

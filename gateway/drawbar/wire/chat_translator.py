@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from drawbar.wire.chat_writer import pieces
+from drawbar.wire.chat_writer import objects, pieces
 from drawbar.wire.tolerant import dump, load_object
 from drawbar.wire.translator import Chat, Said
 
@@ -16,6 +16,10 @@ class ChatTranslator:
     def chat(self, body: bytes) -> Chat:
         value = load_object(body, "the request")
         return Chat(value.get("messages") or [], value.get("tools") or [])
+
+    def recalled(self, body: bytes, conversation: Sequence[bytes]) -> bytes:
+        """Each request carries its whole conversation."""
+        return body
 
     def answer(self, said: Said, asked: Chat) -> dict[str, Any]:
         prompt, completion = said.prompt_tokens, said.completion_tokens
@@ -34,7 +38,9 @@ class ChatTranslator:
         options = load_object(body, "the request").get("stream_options")
         told = {key: value for key, value in answer.items() if key not in ("choices", "usage", "object")}
         head = {**told, "object": "chat.completion.chunk"}
-        chunks = [{**head, "choices": [choice]} for whole in answer["choices"] for choice in _choices(whole)]
+        chunks = [
+            {**head, "choices": [choice]} for whole in objects(answer.get("choices")) for choice in _choices(whole)
+        ]
         if isinstance(options, dict) and options.get("include_usage"):
             chunks.append({**head, "choices": [], "usage": answer.get("usage")})
         return [*map(dump, chunks), b"[DONE]"]
@@ -45,7 +51,8 @@ class ChatTranslator:
 
 def _choices(choice: Mapping[str, Any]) -> list[dict[str, Any]]:
     deltas: list[dict[str, Any]] = [{"role": "assistant", "content": ""}]
-    for key, value in (choice.get("message") or {}).items():
+    message = choice.get("message")
+    for key, value in message.items() if isinstance(message, dict) else ():
         deltas += _deltas(key, value)
     index = choice.get("index", 0)
     found = [{"index": index, "delta": delta, "finish_reason": None} for delta in deltas]
@@ -57,7 +64,7 @@ def _deltas(key: str, value: Any) -> list[dict[str, Any]]:
     if key == "role" or value is None:
         return []
     if key == "tool_calls":
-        return [{key: [{"index": index, **call}]} for index, call in enumerate(value)]
+        return [{key: [{"index": index, **call}]} for index, call in enumerate(objects(value))]
     if isinstance(value, str):
         return [{key: piece} for piece in pieces(value)]
     return [{key: value}]

@@ -71,6 +71,11 @@ def function(name: str, description: Any, parameters: Any) -> dict[str, Any]:
     return {"type": "function", "function": {"name": name, **described, "parameters": schema}}
 
 
+def objects(values: Any) -> list[dict[str, Any]]:
+    """The objects in a list, whatever else a provider put there or in its place."""
+    return [value for value in values if isinstance(value, dict)] if isinstance(values, list) else []
+
+
 def pieces(text: str, size: int = 80) -> list[str]:
     """A text as it comes in a stream."""
     return [text[at : at + size] for at in range(0, len(text), size)]

@@ -118,6 +118,9 @@ class Dialect(Protocol):
     def response(self, body: bytes) -> Response:
         """Raises `BadBody`."""
 
+    def names(self, envelope: bytes) -> tuple[str, ...]:
+        """`Response.names`, from an envelope that was kept."""
+
     def assembler(self) -> Assembler: ...
 
     def error(self, status: int, message: str, code: str) -> bytes:

@@ -67,6 +67,9 @@ class GeminiDialect:
                 raise
             return read(value)
 
+    def names(self, envelope: bytes) -> tuple[str, ...]:
+        return ()
+
     def assembler(self) -> Assembler:
         return GeminiAssembler()
 

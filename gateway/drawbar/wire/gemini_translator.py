@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from drawbar.wire.chat_writer import chat_messages, function, pieces
+from drawbar.wire.chat_writer import chat_messages, function, objects, pieces
+from drawbar.wire.fields import fields
 from drawbar.wire.gemini import GeminiDialect
 from drawbar.wire.gemini_names import camel, get
 from drawbar.wire.message import Block, Reasoning, Text, ToolUse
@@ -20,12 +21,17 @@ class GeminiTranslator:
     """Google Gemini and chat."""
 
     def chat(self, body: bytes) -> Chat:
-        request = _DIALECT.split(body)
+        inside = fields(body).get("generateContentRequest")  # of a request to count tokens
+        request = _DIALECT.split(body if inside is None else bytes(inside))
         lost: dict[str, None] = {}
         messages = chat_messages([_DIALECT.normal(raw) for raw in request.messages], lost)
         envelope = load_object(request.envelope, "the request")
         lost |= {f"`{name}`": None for name in _LOST if get(envelope, name)}
         return Chat(messages, list(_tools(load(request.tools or b"[]"), lost)), lost=tuple(lost))
+
+    def recalled(self, body: bytes, conversation: Sequence[bytes]) -> bytes:
+        """Each request carries its whole conversation."""
+        return body
 
     def answer(self, said: Said, asked: Chat) -> dict[str, Any]:
         parts = [part for it in said.normal().blocks if (part := _part(it)) is not None]
@@ -46,13 +52,14 @@ class GeminiTranslator:
         """Each part as a chunk, texts in pieces; the reason to stop and the counts come with the last."""
         head = {key: value for key, value in answer.items() if key in ("modelVersion", "responseId")}
         chunks: list[dict[str, Any]] = []
-        for candidate in answer.get("candidates") or ():
-            content = candidate.get("content") or {}
-            index = candidate.get("index", 0)
-            for part in content.get("parts") or ():
+        ends: list[dict[str, Any]] = []
+        for candidate in objects(answer.get("candidates")):
+            content = candidate.get("content")
+            content, index = content if isinstance(content, dict) else {}, candidate.get("index", 0)
+            for part in objects(content.get("parts")):
                 said = ({"content": {**content, "parts": [it]}, "index": index} for it in _pieces(part))
                 chunks += ({**head, "candidates": [it]} for it in said)
-        ends = [{**it, "content": {**(it.get("content") or {}), "parts": []}} for it in answer.get("candidates") or ()]
+            ends.append({**candidate, "content": {**content, "parts": []}})
         chunks.append({**answer, **({"candidates": ends} if ends else {})})
         return [dump(chunk) for chunk in chunks]
 
@@ -61,15 +68,12 @@ class GeminiTranslator:
 
 
 def _tools(tools: Any, lost: dict[str, None]) -> Iterator[dict[str, Any]]:
-    for tool in tools if isinstance(tools, list) else [tools]:
-        if not isinstance(tool, dict):
-            continue
+    for tool in objects(tools if isinstance(tools, list) else [tools]):
         lost |= {f"the tool {name}": None for name in tool if camel(name) != "functionDeclarations"}
-        for declared in get(tool, "functionDeclarations") or ():
-            if isinstance(declared, dict):
-                schema = get(declared, "parametersJsonSchema")
-                schema = _schema(declared.get("parameters")) if schema is None else schema
-                yield function(str(declared.get("name") or ""), declared.get("description"), schema)
+        for declared in objects(get(tool, "functionDeclarations")):
+            schema = get(declared, "parametersJsonSchema")
+            schema = _schema(declared.get("parameters")) if schema is None else schema
+            yield function(str(declared.get("name") or ""), declared.get("description"), schema)
 
 
 def _schema(value: Any) -> Any:

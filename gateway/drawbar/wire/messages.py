@@ -95,6 +95,9 @@ class MessagesDialect:
             # Only the fast way of cutting the bytes may have failed: read it whole, and write it again.
             return _response(dump(load_object(body, "the answer")))
 
+    def names(self, envelope: bytes) -> tuple[str, ...]:
+        return _names(load_object(envelope, "the envelope").get("id"))
+
     def assembler(self) -> Assembler:
         return MessagesAssembler()
 
@@ -117,6 +120,10 @@ def _previous(thread: msgspec.Raw | None) -> str | None:
     return named if isinstance(named, str) and named else None
 
 
+def _names(id: Any) -> tuple[str, ...]:
+    return (id,) if isinstance(id, str) and id else ()
+
+
 def _response(body: bytes) -> Response:
     values = fields(body)
     if "content" not in values:
@@ -129,5 +136,5 @@ def _response(body: bytes) -> Response:
         finish=finish if isinstance(finish, str) else None,
         usage=usage(counts),
         envelope=joined(values),
-        names=(id,) if isinstance(id, str) and id else (),
+        names=_names(id),
     )

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from drawbar.wire.chat_writer import chat_messages, function, pieces
+from orjson import Fragment
+
+from drawbar.wire.chat_writer import chat_messages, function, objects, pieces
+from drawbar.wire.fields import fields, items, patched
 from drawbar.wire.message import Block, Reasoning, Text, ToolUse
 from drawbar.wire.messages import MessagesDialect
 from drawbar.wire.tolerant import dump, load, load_object
@@ -23,10 +26,14 @@ class MessagesTranslator:
         request = _DIALECT.split(body)
         lost: dict[str, None] = {}
         messages = chat_messages([_DIALECT.normal(raw) for raw in request.messages], lost)
-        tools = [tool for tool in (_tool(it, lost) for it in load(request.tools or b"[]")) if tool is not None]
+        tools = [tool for tool in (_tool(it, lost) for it in objects(load(request.tools or b"[]"))) if tool is not None]
         envelope = load_object(request.envelope, "the request")
         lost |= {f"`{name}`": None for name in _LOST if envelope.get(name)}
         return Chat(messages, tools, lost=tuple(lost))
+
+    def recalled(self, body: bytes, conversation: Sequence[bytes]) -> bytes:
+        messages = items(fields(body)["messages"], "messages")
+        return patched(body, {"thread": None, "messages": [Fragment(raw) for raw in (*conversation, *messages)]})
 
     def answer(self, said: Said, asked: Chat) -> dict[str, Any]:
         message = said.normal()
@@ -42,12 +49,13 @@ class MessagesTranslator:
         }
 
     def events(self, answer: Mapping[str, Any], body: bytes) -> list[bytes]:
-        usage = answer.get("usage") or {}
+        usage = answer.get("usage")
+        usage = usage if isinstance(usage, dict) else {}
         opened = {**answer, "content": [], "stop_reason": None, "stop_sequence": None}
         opened["usage"] = {**usage, "output_tokens": 0}
         end = {"stop_reason": answer.get("stop_reason"), "stop_sequence": answer.get("stop_sequence")}
         events: list[dict[str, Any]] = [{"type": "message_start", "message": opened}]
-        for index, block in enumerate(answer.get("content") or ()):
+        for index, block in enumerate(objects(answer.get("content"))):
             events += ({"index": index, **event} for event in _block_events(block))
         events += [{"type": "message_delta", "delta": end, "usage": usage}, {"type": "message_stop"}]
         return [dump(event) for event in events]
@@ -56,9 +64,7 @@ class MessagesTranslator:
         return dump({"input_tokens": tokens})
 
 
-def _tool(tool: Any, lost: dict[str, None]) -> dict[str, Any] | None:
-    if not isinstance(tool, dict):
-        return None
+def _tool(tool: dict[str, Any], lost: dict[str, None]) -> dict[str, Any] | None:
     if tool.get("type", "custom") not in ("custom", None):
         lost[f"a tool of type {tool['type']}"] = None
         return None

@@ -18,7 +18,7 @@ from drawbar.wire.fields import fields, items, joined, patched, string
 from drawbar.wire.message import Message
 from drawbar.wire.openai_error import openai_error
 from drawbar.wire.provider_error import said
-from drawbar.wire.responses_answer import answer, named
+from drawbar.wire.responses_answer import answer, named, names
 from drawbar.wire.responses_items import turns
 from drawbar.wire.responses_message import canonical, normal
 from drawbar.wire.responses_stream import ResponsesAssembler
@@ -84,6 +84,9 @@ class ResponsesDialect:
         except BadBody:
             # Only the fast way of cutting the bytes may have failed: read it whole, and write it again.
             return answer(fields(dump(load_object(body, "the answer"))))
+
+    def names(self, envelope: bytes) -> tuple[str, ...]:
+        return names(fields(envelope))
 
     def assembler(self) -> Assembler:
         return ResponsesAssembler()

@@ -25,8 +25,13 @@ def answer(values: dict[str, msgspec.Raw]) -> Response:
         finish=_finish(_value(values, "status"), _value(values, "incomplete_details")),
         usage=usage(_value(values, "usage")),
         envelope=joined(rest),
-        names=tuple(name for name in (_name(values, "id"), _name(values, "conversation")) if name is not None),
+        names=names(values),
     )
+
+
+def names(values: dict[str, msgspec.Raw]) -> tuple[str, ...]:
+    """What a later request may call the conversation up to this answer."""
+    return tuple(name for name in (_name(values, "id"), _name(values, "conversation")) if name is not None)
 
 
 def usage(value: Any) -> Usage:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from drawbar.wire.chat_writer import pieces
+from drawbar.wire.chat_writer import objects, pieces
 from drawbar.wire.tolerant import dump
 
 _TEXTS: Final = {
@@ -28,7 +28,7 @@ def events(answer: Mapping[str, Any]) -> list[bytes]:
     found: list[dict[str, Any]] = [
         {"type": f"response.{kind}", "response": begun} for kind in ("created", "in_progress")
     ]
-    for index, item in enumerate(answer.get("output") or ()):
+    for index, item in enumerate(objects(answer.get("output"))):
         found += ({**event, "output_index": index} for event in _item(item))
     status = answer.get("status")
     end = status if status in ("incomplete", "failed") else "completed"
@@ -45,7 +45,7 @@ def _item(item: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     yield {"type": "response.output_item.added", "item": {**item, **empty, **under_way}}
     about = {"item_id": item.get("id")}
     for name in ("summary", "content"):
-        for at, part in enumerate(item.get(name) or () if name in empty else ()):
+        for at, part in enumerate(objects(item.get(name))):
             index = "summary_index" if name == "summary" else "content_index"
             yield from ({**event, **about, index: at} for event in _part(part, name))
     if kind in _FIELDS:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from drawbar.wire.chat_writer import chat_messages, function
+from orjson import Fragment
+
+from drawbar.wire.chat_writer import chat_messages, function, objects
+from drawbar.wire.dialect import BadBody
+from drawbar.wire.fields import fields, items, patched
 from drawbar.wire.message import Message, ToolUse
 from drawbar.wire.responses import ResponsesDialect
 from drawbar.wire.responses_events import events
@@ -14,7 +18,7 @@ from drawbar.wire.tolerant import dump, load, load_object
 from drawbar.wire.translator import Chat, Said
 
 _DIALECT: Final = ResponsesDialect()
-_LOST: Final = ("previous_response_id", "conversation", "prompt", "context_management", "background")
+_LOST: Final = ("prompt", "context_management", "background")
 _FREE_TEXT: Final = {"type": "object", "properties": {"input": {"type": "string"}}, "required": ["input"]}
 """What stands for a tool that takes a text of its own grammar."""
 
@@ -24,6 +28,8 @@ class ResponsesTranslator:
 
     def chat(self, body: bytes) -> Chat:
         request = _DIALECT.split(body)
+        if request.previous is not None:
+            raise BadBody(f"nothing is known here of {request.previous!r}, which it goes on from")
         lost: dict[str, None] = {}
         messages = chat_messages([_DIALECT.normal(raw) for raw in request.messages], lost)
         names: dict[str, dict[str, Any]] = {}
@@ -31,6 +37,13 @@ class ResponsesTranslator:
         envelope = load_object(request.envelope, "the request")
         lost |= {f"`{name}`": None for name in _LOST if envelope.get(name)}
         return Chat(messages, tools, names, tuple(lost))
+
+    def recalled(self, body: bytes, conversation: Sequence[bytes]) -> bytes:
+        before = [item for raw in conversation for item in (items(raw, "input") if raw.startswith(b"[") else [raw])]
+        given = bytes(fields(body).get("input", b"[]"))
+        now = items(given, "input") if given.startswith(b"[") else [b'{"role":"user","content":' + given + b"}"]
+        whole = [Fragment(raw) for raw in (*before, *now)]
+        return patched(body, {"previous_response_id": None, "conversation": None, "input": whole})
 
     def answer(self, said: Said, asked: Chat) -> dict[str, Any]:
         prompt, completion = said.prompt_tokens, said.completion_tokens
@@ -65,23 +78,17 @@ class ResponsesTranslator:
 
 
 def _tools(tools: Any, names: dict[str, dict[str, Any]], lost: dict[str, None]) -> Iterator[dict[str, Any]]:
-    for tool in tools if isinstance(tools, list) else ():
-        if not isinstance(tool, dict):
-            continue
+    for tool in objects(tools):
         kind = tool.get("type")
         if kind == "namespace":
-            inside = tool.get("tools")
-            yield from _tools([_within(tool, it) for it in inside] if isinstance(inside, list) else [], names, lost)
+            inside = [{**it, "namespace": tool.get("name")} for it in objects(tool.get("tools"))]
+            yield from _tools(inside, names, lost)
         elif kind in ("function", "custom"):
             name = tool_name(tool)
             names[name] = {key: tool[key] for key in ("name", "namespace") if tool.get(key)} | {"kind": kind}
             yield function(name, tool.get("description"), _FREE_TEXT if kind == "custom" else tool.get("parameters"))
         else:
             lost[f"a tool of type {kind}"] = None
-
-
-def _within(namespace: Mapping[str, Any], tool: Any) -> Any:
-    return {**tool, "namespace": namespace.get("name")} if isinstance(tool, dict) else tool
 
 
 def _output(message: Message, id: str, names: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -52,6 +52,10 @@ class Translator(Protocol):
     def chat(self, body: bytes) -> Chat:
         """A request, without the settings that only providers read. Raises `BadBody`."""
 
+    def recalled(self, body: bytes, conversation: Sequence[bytes]) -> bytes:
+        """A request that goes on from an earlier reply by its name, with the conversation up to that reply instead of
+        the name: messages as the dialect's requests are split into. Raises `BadBody`."""
+
     def answer(self, said: Said, asked: Chat) -> dict[str, Any]:
         """The native answer that carries this reply."""
 
