@@ -1,17 +1,19 @@
-"""What a person sees while a run goes on: plain lines where there is no terminal, one changing line where there is."""
+"""What a person sees while a run goes on: plain lines where there is no terminal, a bar that changes where there is."""
 
 from __future__ import annotations
 
 import io
+from functools import partial
 from typing import Any
 
 import pytest
 from rich.console import Console
 
+from drawbar.causes import CAUSES
 from drawbar.cli import progress as module
 from drawbar.cli.progress import progress
 from drawbar.record.rows import RunRow
-from drawbar.rollout.events import RolloutFinished, RolloutRetried, RolloutStarted, RunStarted
+from drawbar.rollout.events import RolloutFinished, RolloutRetried, RolloutStarted, RunInterrupted, RunStarted
 from drawbar.rollout.report import Tally
 from drawbar.rollout.result import RolloutResult
 
@@ -65,3 +67,26 @@ def test_a_terminal_shows_a_bar_with_the_mean_so_far_and_errors(monkeypatch: pyt
     assert "reward 1.000" in shown
     assert "upstream_rejected 1" in shown
     assert "task t: upstream_unavailable, again in 1.2 s. no answer" in shown
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_that_a_run_is_being_stopped_is_told(monkeypatch: pytest.MonkeyPatch, terminal: bool) -> None:
+    monkeypatch.setattr(module, "Console", partial(Console, force_terminal=terminal, width=100, color_system=None))
+    stream = io.StringIO()
+    with progress(stream) as listen:
+        listen(RunStarted(RUN, 2, Tally()))
+        listen(RunInterrupted())
+    assert "Ctrl-C again to leave at once." in stream.getvalue()
+
+
+def test_a_narrow_terminal_keeps_the_bar_however_much_there_is_to_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "Console", partial(Console, force_terminal=True, width=60, color_system=None))
+    stream, tally = io.StringIO(), Tally()
+    bad = [name for name, cause in CAUSES.items() if not cause.count]
+    with progress(stream) as listen:
+        listen(RunStarted(RUN, 400, tally))
+        for cause in bad:
+            tally.add(finished(None, cause))
+            listen(RolloutFinished(finished(None, cause)))
+    assert f"{len(bad)}/400 " in " ".join(stream.getvalue().split())
+    assert "client_left 1" in " ".join(stream.getvalue().split())

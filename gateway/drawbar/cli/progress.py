@@ -7,17 +7,26 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.progress import TimeRemainingColumn as TimeLeft
 from rich.text import Text
 
 from drawbar.cli.output import counted
-from drawbar.rollout.events import Event, Listener, RolloutFinished, RolloutRetried, RolloutStarted, RunStarted
+from drawbar.rollout.events import (
+    Event,
+    Listener,
+    RolloutFinished,
+    RolloutRetried,
+    RolloutStarted,
+    RunInterrupted,
+    RunStarted,
+)
 from drawbar.rollout.report import Tally
 
 PLAIN_SECONDS = 5.0
 """Between plain lines."""
+STOPPING = "Stopping: sessions are being ended. Ctrl-C again to leave at once."
 NOTES = 5
 """So many single retries are told of; after them the counts say enough."""
 
@@ -65,22 +74,35 @@ def progress(stream: IO[str], *, quiet: bool = False) -> Iterator[Listener]:
         yield _plain(stream)
 
 
+class _Display(Progress):
+    """A bar, and below it what cannot stand in its line: on a narrow terminal words would take the bar's place."""
+
+    words = "starting"
+
+    def get_renderables(self) -> Iterator[RenderableType]:
+        yield self.make_tasks_table(self.tasks)
+        yield Text(f"  {self.words}", style="dim")
+
+
 @contextmanager
 def _live(console: Console) -> Iterator[Listener]:
     state = _State()
-    bar = Progress(
-        SpinnerColumn(), BarColumn(bar_width=None), MofNCompleteColumn(), TextColumn("{task.description}"),
+    bar = _Display(
+        SpinnerColumn(), BarColumn(bar_width=None), MofNCompleteColumn(),
         TimeElapsedColumn(), TextColumn("left"), TimeLeft(), console=console, refresh_per_second=5, transient=True,
     )  # fmt: skip
-    shown = bar.add_task("starting", total=None)
+    shown = bar.add_task("", total=None)
 
     def listen(event: Event) -> None:
         state.take(event)
         if isinstance(event, RunStarted):
             bar.console.print(Text(_begins(state), style="dim"))
+        elif isinstance(event, RunInterrupted):
+            bar.console.print(Text(STOPPING, style="bold"))
         elif isinstance(event, RolloutRetried) and state.retries <= NOTES:
             bar.console.print(Text(_retry(event), style="yellow"))
-        bar.update(shown, total=state.total or None, completed=state.tally.rollouts, description=state.words)
+        bar.words = state.words
+        bar.update(shown, total=state.total or None, completed=state.tally.rollouts)
 
     with bar:
         yield listen
@@ -101,6 +123,8 @@ def _plain(stream: IO[str]) -> Listener:
         if isinstance(event, RunStarted):
             last = began = now
             say(_begins(state))
+        elif isinstance(event, RunInterrupted):
+            say(STOPPING)
         elif isinstance(event, RolloutRetried) and state.retries <= NOTES:
             say(_retry(event))
         elif isinstance(event, RolloutFinished) and (state.tally.rollouts == state.total or now - last > PLAIN_SECONDS):

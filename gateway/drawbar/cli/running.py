@@ -20,12 +20,15 @@ from drawbar.cli.request import Request, loaded_environment, models_for, planned
 from drawbar.errors import StoreError, UnknownName
 from drawbar.rollout.access import GatewayAccess, LocalAccess
 from drawbar.rollout.engine import run as run_plan
+from drawbar.rollout.events import Listener, RunInterrupted
 from drawbar.rollout.plan import Plan
 from drawbar.rollout.report import Report
 
 if TYPE_CHECKING:
     from drawbar.environment import Environment
     from drawbar.record.rows import RunRow
+
+_SHOW_CURSOR = "\x1b[?25h"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +62,7 @@ async def _run(request: Request, where: Where, resumed: str | None) -> Report:
     with progress(sys.stderr, quiet=where.quiet) as listen:
         async with _access(request, environment, where) as access:
             history = () if resumed is None else await access.results(resumed)
-            with _interruptible() as stop:
+            with _interruptible(listen) as stop:
                 try:
                     return await run_plan(plan, access, listen=listen, stop=stop, history=history)
                 except StoreError as error:
@@ -113,15 +116,17 @@ def _stopped(plan: Plan, error: StoreError) -> StoreError:
 
 
 @contextmanager
-def _interruptible() -> Iterator[anyio.CancelScope]:
+def _interruptible(listen: Listener) -> Iterator[anyio.CancelScope]:
     """A scope that the first Ctrl-C (or SIGTERM) cancels; the second ends the process where it stands."""
     scope = anyio.CancelScope()
     loop = asyncio.get_running_loop()
 
     def interrupt() -> None:
         if scope.cancel_called:
+            if sys.stderr.isatty():
+                note(_SHOW_CURSOR)  # which the display hid, and nothing else will bring back
             os._exit(130)  # children are killed by their wardens, whose pipe to us breaks
-        note("\nStopping: sessions are being ended. Ctrl-C again to leave at once.")
+        listen(RunInterrupted())
         scope.cancel()
 
     caught = []

@@ -49,5 +49,10 @@ class RolloutFinished:
     kept: bool = False
 
 
-Event: TypeAlias = RunStarted | RolloutStarted | RolloutRetried | RolloutFinished
+@dataclass(frozen=True, slots=True)
+class RunInterrupted:
+    """Someone wants the run to stop; sessions under way are being ended."""
+
+
+Event: TypeAlias = RunStarted | RolloutStarted | RolloutRetried | RolloutFinished | RunInterrupted
 Listener: TypeAlias = Callable[[Event], None]
