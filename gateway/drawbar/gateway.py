@@ -66,7 +66,7 @@ class Gateway:
         self.settings = settings or Settings()
         self.environments = dict(environments or {})
         self.recorder = Recorder(store, redact=redact)
-        self.sessions = Sessions(store, self.recorder, self.environments)
+        self.sessions = Sessions(store, self.recorder, self.environments, self._let_go)
         self.model_side = ModelSide(store, self.recorder, models, self.settings)
         self._control = Control(self)
         self._tools: ToolSide | None = None
@@ -120,12 +120,16 @@ class Gateway:
             UnknownName: there is no such session.
             StoreError: the end could not be recorded.
         """
-        session = self.sessions.get(session_id)
+        session = self.sessions.close(session_id, stop)
         if session is not None:
-            await _stop_calls(session, "cancelled")
-            if self._tools is not None:
-                await self._tools.close(session)
-        await self.sessions.end(session_id, stop=stop, error=error, metadata=metadata or {})
+            await self._leave(session)
+        await self.sessions.end(session_id, session, stop=stop, error=error, metadata=metadata)
+
+    async def _leave(self, session: Session) -> None:
+        """Stop what a session that takes no more requests still does here."""
+        await _stop_calls(session, "cancelled")
+        if self._tools is not None:
+            await self._tools.close(session)
 
     async def record(self, *rows: Row) -> None:
         """Commit rows (scores, runs) through the gateway's recorder. Raises `StoreError`."""
@@ -144,10 +148,18 @@ class Gateway:
         except UnknownName as error:
             await _say(client, 401 if error.kind == "session" else 404, str(error), f"unknown_{error.kind}")
         except SessionEnded as ended:
+            if ended.here is not None:
+                await self._leave(ended.here)
             await _say(client, 409, f"This session has ended ({ended.stop}).", ended.stop)
         except StoreError as error:
             _log.error("A request failed at the store: %s", error)
             await _say(client, 503, "The store cannot be used now.", "store_unavailable")
+        except asyncio.CancelledError:  # by the server that stops; what the request began has its row
+            _log.warning("A request was cut off: the gateway stops.")
+        except Exception:
+            _log.exception("A request failed in the gateway itself.")
+            if not client.started:
+                await _say(client, 500, "The gateway itself failed at this request; its log says how.", "internal")
 
     async def _route(self, client: Client) -> None:
         prefix, path = split_prefix(client.scope["path"])
@@ -176,8 +188,6 @@ class Gateway:
             return
         if route.kind != "turn":
             await forward(self.models, self.settings, session, route, client, self._passed(keys))
-        elif session.stop is not None:
-            await _say(client, 409, f"This session has stopped ({session.stop}).", session.stop)
         else:
             await self.model_side.complete(session, route, client, self._passed(keys))
 
@@ -203,7 +213,11 @@ class Gateway:
         """The session that a request names, or one for it alone; None when it was refused, and answered so."""
         key = session_key(keys, prefix, client.headers)
         if key is not None:
-            return await self.sessions.find(key)
+            session = await self.sessions.find(key)
+            if session.stop is None:
+                return session
+            await _say(client, 409, f"This session has stopped ({session.stop}).", session.stop)
+            return None
         if may_use(keys, self.settings):
             return self.sessions.live()
         await _say(
@@ -233,6 +247,12 @@ class Gateway:
             if name not in self._live_tools:
                 self._live_tools[name] = await self.sessions.open(SessionSpec(environment=name))
             return self._live_tools[name]
+
+    def _let_go(self, session: Session) -> bool:
+        """Whether a session that is not used may be forgotten: not while it has a tool server of its own."""
+        if session in self._live_tools.values():
+            return False
+        return self._tools is None or self._tools.let_go(session)
 
     async def _use_tools(self, session: Session | None, client: Client) -> None:
         if session is not None:

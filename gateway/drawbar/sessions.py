@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -55,7 +56,7 @@ class Session:
     stop: str | None = None
     """A cause once it has ended (or must not go on)."""
     trouble: str | None = None
-    """Why its last model call came to nothing; None when it was answered."""
+    """Why its last model call failed; None when it was answered."""
     live: bool = False
     """Opened for one request that named no session, and ended with it."""
     in_flight: int = 0
@@ -68,6 +69,10 @@ class Session:
     """How to stop each call under way; called with a cause."""
     idle: asyncio.Event = field(default_factory=asyncio.Event)
     """Set while no call is under way."""
+    restored: bool = False
+    """Opened by another process, or by this one so long ago that it was forgotten meanwhile."""
+    used: float = field(default_factory=time.monotonic)
+    """When a request last named it."""
     epoch: int = 0
     """The recorder's epoch that the graph's memory belongs to."""
 

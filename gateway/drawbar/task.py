@@ -119,3 +119,11 @@ class Task:
         if value.get("limits") is not None:
             value["limits"] = Limits(**value["limits"])
         return cls(**value)
+
+    @classmethod
+    def recorded(cls, data: bytes | None) -> Task | None:
+        """The task of a row; None where there is none, or where redaction left nothing that could be read."""
+        try:
+            return None if data is None else cls.from_json(data)
+        except (ValueError, TypeError, AttributeError):
+            return None

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import openai
 import pytest
 
+from drawbar.environment import Environment
 from drawbar.proxy.models import Models
 from drawbar.proxy.settings import Settings
 
@@ -97,3 +99,19 @@ async def test_a_provider_without_a_key_is_told_which_variable_to_set(serve: Mak
         error = (await response.json())["error"]
         assert (response.status, error["code"]) == (403, "provider_key_missing")
         assert "set GROQ_API_KEY where the gateway runs" in error["message"]
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/mcp/e"])
+async def test_a_body_that_does_not_come_is_not_waited_for_for_ever(
+    serve: MakeHouse, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    monkeypatch.setattr("drawbar.proxy.client.BODY_PATIENCE", 0.05)
+    monkeypatch.setattr("drawbar.tools.guard.BODY_PATIENCE", 0.05)
+    async with serve(environments={"e": Environment(name="e")}) as house:
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(house.url.rpartition(":")[2]))
+        head = (
+            f"POST {path} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\ncontent-length: 99\r\n\r\n"
+        )
+        writer.write(head.encode() + b"{")
+        assert (await reader.readline()).startswith(b"HTTP/1.1 408")
+        writer.close()

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from aiohttp import web
 
 from drawbar.environment import Environment
 from drawbar.proxy.settings import Settings
@@ -105,10 +106,15 @@ async def test_health_needs_no_key_and_the_rest_does(serve: MakeHouse) -> None:
         ("POST", "/api/sessions", {"enviroment": "x"}, 400, "A session has no enviroment"),
         ("POST", "/api/sessions", {"environment": "x"}, 404, "No environment named 'x'"),
         ("POST", "/api/sessions", {"limits": {"turn": 1}}, 400, "limits and task must be objects of known fields"),
+        ("POST", "/api/sessions", {"limits": {"turns": "many"}}, 400, "The limit `turns` is a number above 0"),
+        ("POST", "/api/sessions", {"limits": {"seconds": -1}}, 400, "The limit `seconds` is a number above 0"),
+        ("POST", "/api/sessions", {"limits": [1]}, 400, "limits must be an object"),
+        ("POST", "/api/sessions", {"task": 5}, 400, "task must be an object"),
         ("POST", "/api/sessions", {"model": 7}, 400, "model must be a string"),
         ("POST", "/api/sessions", {"task": {"prompt": ""}}, 400, "has no prompt"),
         ("POST", "/api/sessions", b"nonsense", 400, "not JSON"),
         ("POST", "/api/sessions/ses_x/end", {"stop": "bored"}, 400, "No cause named 'bored'"),
+        ("POST", "/api/sessions/ses_x/end", {"stop": ["completed"]}, 400, "No cause named"),
         ("POST", "/api/sessions/ses_x/end", {"stop": "completed"}, 404, "No session named 'ses_x'"),
         ("GET", "/api/sessions/ses_x/trajectory", None, 404, "ses_x"),
         ("POST", "/api/sessions/ses_x/scores", {"scores": []}, 404, "No session named 'ses_x'"),
@@ -124,9 +130,32 @@ async def test_what_cannot_be_done_is_told(
     assert (found, said in value["error"]["message"]) == (status, True), value
 
 
+async def test_half_an_emoji_in_a_sessions_metadata_spoils_nothing(house: House) -> None:
+    status, opened = await call(house, "POST", "/api/sessions", rb'{"metadata": {"note": "a \ud83d b"}}')
+    assert status == 200
+    status, _ = await call(house, "POST", f"/api/sessions/{opened['id']}/end", rb'{"metadata": {"end": "\ud83d"}}')
+    _, trajectory = await call(house, "GET", f"/api/sessions/{opened['id']}/trajectory")
+    assert (status, trajectory["metadata"]) == (200, {"note": "a \ufffd b", "end": "\ufffd"})
+
+
+async def test_a_provider_that_streams_to_a_judge_is_told_of(house: House, provider: Provider) -> None:
+    async def answer(request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
+        return await provider.streamed(request, *provider.STREAM, provider.DONE)
+
+    provider.answer = answer
+    status, value = await call(house, "POST", "/api/complete", {"model": "m", "messages": []})
+    assert (status, value["error"]["code"]) == (502, "upstream_broken")
+
+
 async def test_scores_are_checked(house: House) -> None:
     session = await house.session()
-    for scores in ("x", ["x"], [{"value": 1}], [{"name": "n", "value": "much"}]):
+    for scores in (
+        "x",
+        ["x"],
+        [{"value": 1}],
+        [{"name": "n", "value": "much"}],
+        [{"name": "n", "value": float("inf")}],
+    ):
         status, _ = await call(house, "POST", f"/api/sessions/{session.id}/scores", {"scores": scores})
         assert status == 400
     assert not (await house.trajectory(session)).scores

@@ -174,7 +174,16 @@ def test_a_gateway_for_others_needs_keys() -> None:
 
 
 @pytest.mark.parametrize(
-    "headers", [{"host": "evil.example"}, {"host": "evil.example:80"}, {"origin": "https://evil.example"}, {"host": ""}]
+    "headers",
+    [
+        {"host": "evil.example"},
+        {"host": "evil.example:80"},
+        {"origin": "https://evil.example"},
+        {"host": ""},
+        {"origin": "http://["},
+        {"origin": "null"},
+        {"origin": "http://localhost@evil.example"},
+    ],
 )
 async def test_pages_of_others_cannot_use_a_gateway_on_this_machine(house: House, headers: dict[str, str]) -> None:
     response = await house.post(await house.session(), ASK, headers=headers)

@@ -176,7 +176,8 @@ class Call:
             ended=time.time(),
         )
         rows.append(self.row)
-        self.session.trouble = cause
+        if cause not in ("client_left", "cancelled"):  # the agent's own doing, or ours: no failure
+            self.session.trouble = cause
         return self._and_session(rows)
 
     def _name(self, response: Response, reply: bytes) -> None:

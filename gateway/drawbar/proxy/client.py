@@ -14,8 +14,12 @@ Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 ASGIApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 JSON: Final = (b"content-type", b"application/json")
+BODY_PATIENCE = 60.0
+"""Seconds for which the next part of a request's body is waited for."""
 _WATCH_AFTER: Final = 0.05
 """Seconds after which somebody watches whether the client leaves: most exchanges are over before, and save a task."""
+
+_TOO_SLOW: Final = b'{"error":{"message":"The body did not come.","type":"timeout","code":"timeout"}}'
 
 
 class BodyTooLarge(ValueError):
@@ -51,25 +55,35 @@ class Client:
 
         Raises:
             BodyTooLarge: it says, or turns out, to be of more than `limit` bytes.
-            ClientGone: it broke off.
+            ClientGone: it broke off, or nothing came of it for too long; the client was then told so.
         """
         said = self.headers.get(b"content-length")
         if said is not None and said.isdigit() and int(said) > limit:
             raise BodyTooLarge
+        try:
+            return await self._read(limit)
+        except TimeoutError:
+            await self.answer(408, [JSON, (b"connection", b"close")], _TOO_SLOW)
+            self.left = True
+            raise ClientGone from None
+
+    async def _read(self, limit: int) -> bytes:
         parts: list[bytes] = []
         size = 0
-        while True:
-            message = await self.receive()
-            if message["type"] == "http.disconnect":
-                self.left = True
-                raise ClientGone
-            part: bytes = message.get("body", b"")
-            size += len(part)
-            if size > limit:
-                raise BodyTooLarge
-            if not message.get("more_body", False):
-                return b"".join((*parts, part)) if parts else part
-            parts.append(part)
+        async with asyncio.timeout(BODY_PATIENCE) as patience:
+            while True:
+                message = await self.receive()
+                if message["type"] == "http.disconnect":
+                    self.left = True
+                    raise ClientGone
+                part: bytes = message.get("body", b"")
+                size += len(part)
+                if size > limit:
+                    raise BodyTooLarge
+                if not message.get("more_body", False):
+                    return b"".join((*parts, part)) if parts else part
+                parts.append(part)
+                patience.reschedule(asyncio.get_running_loop().time() + BODY_PATIENCE)
 
     async def answer(self, status: int, headers: Headers, body: bytes) -> None:
         """The whole answer; `content-length` is set here."""

@@ -16,6 +16,7 @@ Errors are {"error": {"message", "type", "code", ...}} as on the model side.
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +36,7 @@ from drawbar.proxy.upstream import UpstreamError
 from drawbar.record.rows import RunRow, ScoreRow
 from drawbar.wire import CHAT
 from drawbar.wire.dialect import BadBody
-from drawbar.wire.tolerant import dump, load_object
+from drawbar.wire.tolerant import dump, load_object, whole
 
 if TYPE_CHECKING:
     from drawbar.gateway import Gateway
@@ -105,7 +106,8 @@ class Control:
 
     async def _body(self, client: Client) -> dict[str, Any]:
         raw = await client.body(self._gateway.settings.max_body)
-        return load_object(raw or b"{}", "the body")
+        value: dict[str, Any] = whole(load_object(raw or b"{}", "the body"))
+        return value
 
     def _environments(self) -> bytes:
         found = [
@@ -121,7 +123,7 @@ class Control:
 
     async def _end(self, id: str, body: dict[str, Any]) -> bytes:
         stop, error, metadata = body.get("stop", "completed"), body.get("error"), body.get("metadata") or {}
-        if stop not in CAUSES:
+        if not isinstance(stop, str) or stop not in CAUSES:
             raise BadBody(str(UnknownName("cause", str(stop), CAUSES)))
         if not (error is None or isinstance(error, str)) or not isinstance(metadata, dict):
             raise BadBody("`error` must be a string, `metadata` an object")
@@ -172,6 +174,8 @@ def _score_row(session: str, score: dict[str, Any]) -> ScoreRow:
         row = msgspec.convert({**defaults, **score, **fixed}, ScoreRow)
     except msgspec.ValidationError as error:
         raise BadBody(f"not a score: {error}") from error
+    if (row.value is not None and not math.isfinite(row.value)) or not math.isfinite(row.weight):
+        raise BadBody(f"not a score: {row.name!r} must have finite numbers")
     usage = score.get("usage")
     return row if usage is None else msgspec.structs.replace(row, usage=dump(usage))
 

@@ -104,7 +104,7 @@ class ModelSide:
             said = f"This request cannot be read: {error}."
             await self._refuse(call, [], outlet, 400, said, "bad_request", body)
             return None
-        cause = session.exhausted(call.row.started)
+        cause = session.stop or session.exhausted(call.row.started)  # it may have ended while the body came
         if cause is not None:
             session.stop = cause
             await self._refuse(call, rows, outlet, 409, f"This session has stopped ({cause}).", cause)

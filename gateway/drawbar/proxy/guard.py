@@ -24,9 +24,16 @@ def host_refused(headers: dict[bytes, bytes], settings: Settings) -> str | None:
     if not _ours(host, settings):
         return f"The Host header {host!r} is not a name of this gateway; set allowed_hosts to add it."
     origin = headers.get(b"origin")
-    if origin is not None and not _ours(urlsplit(origin.decode("latin-1")).netloc, settings):
+    if origin is not None and not _ours(_host_of(origin.decode("latin-1")), settings):
         return "Pages of other sites may not use this gateway."
     return None
+
+
+def _host_of(origin: str) -> str:
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return ""
 
 
 def _ours(host: str, settings: Settings) -> bool:

@@ -140,7 +140,9 @@ class Models:
             return Exchange(route=CHAT_TURN, model=target.model, body=CHAT.patch(sent, {"model": target.model}))
 
         answered = await ask(self.targets(model), exchange, CHAT, self.retries)
-        assert isinstance(answered, Answered)  # it did not ask for a stream
+        if not isinstance(answered, Answered):
+            await answered.reply.aclose()
+            raise UpstreamError("upstream_broken", f"{model} sent a stream, for which it was not asked.")
         completion = load_object(answered.body, "the answer")
         if answered.response is not None and isinstance(completion.get("usage"), dict):
             completion["usage"]["cost"] = _cost(answered.target, answered.response.usage)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
@@ -24,6 +24,7 @@ from drawbar.sessions import Session, SessionSpec
 from drawbar.task import Limits, Task
 from drawbar.wire import DIALECTS
 from drawbar.wire.dialect import BadBody
+from drawbar.wire.tolerant import dump
 
 if TYPE_CHECKING:
     from drawbar.environment import Environment
@@ -32,6 +33,10 @@ if TYPE_CHECKING:
     from drawbar.trajectory import Trajectory
 
 _ENDED_KEPT: Final = 10_000
+_TRUSTED: Final = 5.0
+"""Seconds for which what memory says of a session that another gateway opened is taken for true."""
+_IDLE: Final = 3600.0
+"""Seconds without a request after which a session may be forgotten; the store still knows it."""
 _LOST_CAUSES: Final = frozenset({"completed", "agent_failed", "harness_failed"})
 """How a harness explains its end when all it saw was an error, or an agent that swallowed it; what the gateway saw
 says more."""
@@ -40,20 +45,32 @@ says more."""
 class SessionEnded(LookupError):
     """The key belongs to a session that is over; `stop` says why."""
 
-    def __init__(self, stop: str) -> None:
+    def __init__(self, stop: str, here: Session | None = None) -> None:
         super().__init__(stop)
         self.stop = stop
+        self.here = here
+        """The session, where this gateway has only now learned that it is over."""
 
 
 class Sessions:
     """All sessions of one gateway. A key that it has not seen is looked up in the store: others may have opened it."""
 
-    def __init__(self, store: Store, recorder: Recorder, environments: Mapping[str, Environment]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        recorder: Recorder,
+        environments: Mapping[str, Environment],
+        let_go: Callable[[Session], bool] = lambda _: True,
+    ) -> None:
+        """`let_go` is asked before a session that has long been idle is forgotten; its request finds it again."""
+        self._let_go = let_go
         self._store = store
         self._recorder = recorder
         self._environments = environments
         self._by_key: dict[str, Session] = {}
         self._by_id: dict[str, Session] = {}
+        self._closing: dict[str, Session] = {}
+        self._swept = time.monotonic()
         self._ended: OrderedDict[bytes, str] = OrderedDict()
         self._loading: dict[bytes, asyncio.Task[Session]] = {}
 
@@ -68,7 +85,7 @@ class Sessions:
             await self._recorder.commit(session.row)
         except BaseException:  # cancelled, say: its row may be on its way all the same, and nobody else would end it
             with anyio.CancelScope(shield=True), suppress(StoreError):
-                await self.end(session.id, stop="cancelled", error=None, metadata={})
+                await self.end(session.id, self.close(session.id, "cancelled"), stop="cancelled")
             raise
         return session
 
@@ -91,33 +108,54 @@ class Sessions:
         session = self._by_key.get(key)
         if session is None:
             session = await self._restored(key)
+        elif session.restored and time.monotonic() - session.used > _TRUSTED:
+            await self._look_again(session)
+        session.used = time.monotonic()
         return session
 
-    def get(self, id: str) -> Session | None:
-        """The open session of this id, if it is in memory."""
-        return self._by_id.get(id)
+    def close(self, id: str, stop: str) -> Session | None:
+        """From now on the session takes no requests; the session, if it was open in memory.
 
-    async def end(self, id: str, *, stop: str, error: str | None, metadata: Mapping[str, Any]) -> Session | None:
-        """Write a session's end, once; the session if it was open in memory. Raises `UnknownName`, `StoreError`."""
+        Why it ends is decided here: what the gateway itself saw comes before `stop`.
+        """
         session = self._by_id.pop(id, None)
+        if session is None:
+            return self._closing.get(id)
+        self._by_key.pop(session.key, None)
+        session.stop = session.stop or (session.trouble if stop in _LOST_CAUSES and session.trouble else stop)
+        self._note_end(session.row.key_digest, session.stop)
+        self._closing[id] = session
+        return session
+
+    async def end(
+        self,
+        id: str,
+        session: Session | None,
+        *,
+        stop: str,
+        error: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Write a session's end, once. `session` is what `close` gave. Raises `UnknownName`, `StoreError`."""
         row = session.row if session is not None else await anyio.to_thread.run_sync(self._store.session, id)
         if row is None:
             raise UnknownName("session", id, ())
         if row.status == "ended":
-            return None
-        if session is not None:
-            stop = session.stop or (session.trouble if stop in _LOST_CAUSES and session.trouble else stop)
-            session.stop = stop
-            self._by_key.pop(session.key, None)
+            await self._recorder.commit()  # it may be on its way
+            return
+        stop = session.stop if session is not None and session.stop is not None else stop
         self._note_end(row.key_digest, stop)
-        merged = {**orjson.loads(row.metadata), **metadata}
-        row = msgspec.structs.replace(
-            row, status="ended", stop=stop, error=error, metadata=orjson.dumps(merged), ended=time.time()
-        )
+        merged = dump({**_object(row.metadata), **(metadata or {})})
+        ended = msgspec.structs.replace(row, status="ended", stop=stop, error=error, metadata=merged, ended=time.time())
         if session is not None:
-            session.row = row
-        await self._recorder.commit(row)
-        return session
+            session.row = ended
+        try:
+            await self._recorder.commit(ended)
+        except StoreError:
+            if session is not None:
+                session.row = row  # whoever tries again writes it
+            raise
+        self._closing.pop(id, None)
 
     def _new(self, spec: SessionSpec, *, keyed: bool = True) -> Session:
         environment = None
@@ -140,8 +178,8 @@ class Sessions:
             attempt=spec.attempt,
             harness=spec.harness,
             model=spec.model,
-            config=orjson.dumps({"limits": asdict(limits), "sampling": sampling, "seed": spec.seed}),
-            metadata=orjson.dumps(dict(spec.metadata)),
+            config=dump({"limits": asdict(limits), "sampling": sampling, "seed": spec.seed}),
+            metadata=dump(dict(spec.metadata)),
             started=time.time(),
         )
         return self._session(row, key, spec.task, environment, limits, sampling)
@@ -184,15 +222,16 @@ class Sessions:
         if row.status == "ended":
             self._note_end(name, row.stop or "completed")
             raise SessionEnded(row.stop or "completed")
-        config = orjson.loads(row.config)
+        config = _object(row.config)
         session = self._session(
             row,
             key,
-            Task.from_json(row.task) if row.task is not None else None,
+            Task.recorded(row.task),
             self._environments.get(row.environment) if row.environment is not None else None,
             Limits(**config.get("limits", {})),
             config.get("sampling", {}),
         )
+        session.restored = True
         past = await anyio.to_thread.run_sync(self._store.trajectory, row.id)
         session.turns = past.turns
         session.tokens = past.tokens("prompt") + past.tokens("completion")
@@ -200,12 +239,34 @@ class Sessions:
         session.calls = max((call.seq for call in past.calls), default=-1) + 1
         session.tool_calls = max((call.seq for call in past.tool_calls), default=-1) + 1
         _recall_names(session, past)
+        if name in self._ended:  # meanwhile
+            raise SessionEnded(self._ended[name])
         self._remember(session)
         return session
 
     def _remember(self, session: Session) -> None:
+        self._sweep()
         self._by_key[session.key] = session
         self._by_id[session.id] = session
+
+    def _sweep(self) -> None:
+        """Now and then, forget the sessions that nobody has used for long: many agents never say that they ended."""
+        now = time.monotonic()
+        if now - self._swept < _TRUSTED:
+            return
+        self._swept = now
+        for session in list(self._by_id.values()):
+            if now - session.used > _IDLE and not session.aborts and self._let_go(session):
+                del self._by_id[session.id], self._by_key[session.key]
+
+    async def _look_again(self, session: Session) -> None:
+        """A session that another gateway opened, another may have ended. Raises `SessionEnded`."""
+        row = await anyio.to_thread.run_sync(self._store.session, session.id)
+        if row is not None and row.status == "ended":
+            session.row = row
+            self.close(session.id, row.stop or "completed")
+            self._closing.pop(session.id, None)
+            raise SessionEnded(row.stop or "completed", session)
 
     def _note_end(self, name: bytes | None, stop: str) -> None:
         if name is not None:
@@ -222,6 +283,15 @@ def _recall_names(session: Session, past: Trajectory) -> None:
             with suppress(BadBody):
                 names = DIALECTS[call.dialect].names(call.response_envelope)
                 session.replies.note(names, Reply(node.id, node.depth))
+
+
+def _object(raw: bytes) -> dict[str, Any]:
+    """A JSON object of a row; empty where a redaction hook has left none."""
+    try:
+        value = orjson.loads(raw)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
 def key_digest(key: str) -> bytes:

@@ -13,13 +13,13 @@ from drawbar.task import Limits, Task
 
 _STRINGS = ("environment", "run", "harness", "model")
 _NUMBERS = ("rollout", "attempt", "seed")
-_OBJECTS = ("sampling", "metadata")
+_OBJECTS = ("sampling", "metadata", "limits", "task")
 
 
 def spec_to_json(spec: SessionSpec) -> bytes:
     """An object of the spec's own fields."""
     value: dict[str, Any] = {name: getattr(spec, name) for name in (*_STRINGS, *_NUMBERS)}
-    value |= {name: dict(getattr(spec, name)) for name in _OBJECTS}
+    value |= {name: dict(getattr(spec, name)) for name in ("sampling", "metadata")}
     value["limits"] = asdict(spec.limits)
     value["task"] = None if spec.task is None else orjson.Fragment(spec.task.to_json())
     return orjson.dumps(value)
@@ -27,7 +27,7 @@ def spec_to_json(spec: SessionSpec) -> bytes:
 
 def spec_from_json(value: dict[str, Any]) -> SessionSpec:
     """The spec; every field may be missing. Raises `ConfigurationError`, naming the field."""
-    known = {*_STRINGS, *_NUMBERS, *_OBJECTS, "limits", "task"}
+    known = {*_STRINGS, *_NUMBERS, *_OBJECTS}
     unknown = sorted(set(value) - known)
     if unknown:
         raise ConfigurationError(f"A session has no {', '.join(unknown)}; it takes {', '.join(sorted(known))}.")

@@ -33,7 +33,7 @@ def trajectory(material: Material, dialects: Mapping[str, Dialect]) -> Trajector
         run=session.run,
         environment=session.environment,
         environment_version=session.environment_version,
-        task=Task.from_json(session.task) if session.task is not None else None,
+        task=Task.recorded(session.task),
         rollout=session.rollout,
         attempt=session.attempt,
         harness=session.harness,

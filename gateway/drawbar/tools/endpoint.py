@@ -150,6 +150,14 @@ class ToolSide:
         if seat is not None:
             await seat.vacate()
 
+    def let_go(self, session: Session) -> bool:
+        """Forget a session that is not used, if it comes back as it was: without servers of its own."""
+        seat = self._seats.get(session.id)
+        if seat is not None and (seat.own or seat.running or seat.lock.locked()):
+            return False
+        self._seats.pop(session.id, None)
+        return True
+
     async def tools(self, session: Session) -> list[Json]:
         """The definitions that the session's agent sees. Raises `ToolServerError`."""
         return list((await self._toolset(session, self._seat(session))).tools)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope
+
+BODY_PATIENCE = 60.0
+"""Seconds for which the next part of a request's body is waited for."""
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
@@ -36,23 +40,36 @@ def check_origin(scope: Scope, headers: Mapping[str, str], allowed: Collection[s
 
 
 async def read_body(headers: Mapping[str, str], receive: Receive, limit: int) -> bytes | None:
-    """The whole body; None when the client left before its end. Raises `Rejected` (413) beyond the limit."""
+    """The whole body; None when the client left before its end.
+
+    Raises:
+        Rejected: 413 beyond the limit, 408 when nothing of it comes for too long.
+    """
     declared = headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > limit:
         raise _too_large(limit)
+    try:
+        return await _read(receive, limit)
+    except TimeoutError:
+        raise Rejected(408, f"Nothing of the request's body came for {BODY_PATIENCE:g} s.") from None
+
+
+async def _read(receive: Receive, limit: int) -> bytes | None:
     parts: list[bytes] = []
     size = 0
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            return None
-        chunk: bytes = message.get("body", b"")
-        size += len(chunk)
-        if size > limit:
-            raise _too_large(limit)
-        parts.append(chunk)
-        if not message.get("more_body"):
-            return b"".join(parts) if len(parts) > 1 else chunk
+    async with asyncio.timeout(BODY_PATIENCE) as patience:
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return None
+            chunk: bytes = message.get("body", b"")
+            size += len(chunk)
+            if size > limit:
+                raise _too_large(limit)
+            parts.append(chunk)
+            if not message.get("more_body"):
+                return b"".join(parts) if len(parts) > 1 else chunk
+            patience.reschedule(asyncio.get_running_loop().time() + BODY_PATIENCE)
 
 
 def _hostname(url: str) -> str:
