@@ -31,6 +31,13 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f" Known: {', '.join(known)}." if known else " There are none."
 
 
+def why_unreachable(error: Exception) -> str:
+    """What kept us from an address, in words; HTTP clients wrap what the system said."""
+    if isinstance(getattr(error, "os_error", error), ConnectionRefusedError):
+        return "nothing listens there. Is it running?"
+    return str(error) or type(error).__name__
+
+
 class StoreError(RuntimeError):
     """The store could not be opened, read or written; nothing was half-written."""
 

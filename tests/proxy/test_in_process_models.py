@@ -74,7 +74,10 @@ async def test_one_that_raises_is_a_500_that_says_so(serve: MakeHouse) -> None:
     async with serve(models=Models(in_process={"broken": broken})) as house:
         session = await house.session()
         async with house.openai(session, max_retries=2) as client:
-            with pytest.raises(openai.InternalServerError, match="broken raised LookupError: no line for this turn"):
+            with pytest.raises(
+                openai.InternalServerError,
+                match=r"broken raised LookupError: no line for this turn \(.*test_in_process_models\.py:\d+\)",
+            ):
                 await client.chat.completions.create(model="broken", messages=HI)
         (call,) = (await house.trajectory(session)).calls
         assert (call.status, call.cause, call.attempts) == ("failed", "upstream_unavailable", 1)

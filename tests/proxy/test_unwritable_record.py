@@ -42,7 +42,9 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
 
 
 @pytest.mark.parametrize("stream", [False, True])
-async def test_an_answer_that_cannot_be_recorded_is_not_given(serve: MakeHouse, disk: Disk, stream: bool) -> None:
+async def test_an_answer_that_cannot_be_recorded_is_not_given(
+    serve: MakeHouse, disk: Disk, caplog: pytest.LogCaptureFixture, stream: bool
+) -> None:
     async with serve() as house:
         session = await house.session()
         disk.full = True
@@ -52,6 +54,8 @@ async def test_an_answer_that_cannot_be_recorded_is_not_given(serve: MakeHouse, 
         assert "recorder_failed" in text
         assert "[DONE]" not in text
         assert response.status == (200 if stream else 503)
+        await (await house.post(session, {"model": "m", "messages": HI})).read()
+        assert caplog.text.count("the disk is full") == 1  # however many calls it fails
         disk.full = False
         assert (await house.post(session, {"model": "m", "messages": HI})).status == 200
         trajectory = await house.trajectory(session)

@@ -114,7 +114,8 @@ async def test_an_upstream_that_is_not_there_is_told_without_a_traceback(serve: 
         session = await house.session()
         async with house.openai(session) as client:
             with pytest.raises(
-                openai.InternalServerError, match=r"custom at http://127.0.0.1:9/v1 could not be reached"
+                openai.InternalServerError,
+                match=r"custom at http://127.0.0.1:9/v1 could not be reached: nothing listens there",
             ):
                 await client.chat.completions.create(model="m", messages=HI)
         (call,) = (await house.trajectory(session)).calls

@@ -206,7 +206,10 @@ async def test_closing_twice_is_harmless_and_ends_it(connection: Connection) -> 
         (CommandServer(command=["python3"], cwd="/no/such/folder"), "'/no/such/folder' does not exist"),
         (CommandServer(command=["python3"], pass_env=["NO_SUCH_VARIABLE"]), "NO_SUCH_VARIABLE"),
         (CommandServer(command=["/bin/false"]), "exited with code 1"),
-        (UrlServer(url="http://127.0.0.1:9/mcp?key=secret"), "http://127.0.0.1:9/mcp could not be reached"),
+        (
+            UrlServer(url="http://127.0.0.1:9/mcp?key=secret"),
+            "http://127.0.0.1:9/mcp could not be reached: nothing listens there",
+        ),
     ],
 )
 async def test_a_server_that_cannot_be_had_says_which_and_why(server: CommandServer | UrlServer, says: str) -> None:

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from drawbar.wire import RESPONSES
 from drawbar.wire.dialect import Assembler, BadBody
 from drawbar.wire.responses import ResponsesDialect
-from drawbar.wire.sse import EventSplitter, payload
 
 
 def fed(*events: dict[str, Any] | bytes) -> Assembler:

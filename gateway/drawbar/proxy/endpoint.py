@@ -172,8 +172,10 @@ class ModelSide:
 
     def _lost(self, error: StoreError) -> bool:
         self.unrecorded += 1
+        if self.settings.recording != "best-effort":
+            return False  # its client is told, and the recorder has told the log
         _log.error("A model call could not be recorded: %s", error)
-        return self.settings.recording == "best-effort"
+        return True
 
     async def _say(self, outlet: Outlet, dialect: Dialect, status: int, message: str, code: str) -> None:
         await outlet.answer(status, [JSON, NO_RETRY], dialect.error(status, message, code))

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import aiohttp
 from yarl import URL
 
+from drawbar.errors import why_unreachable
 from drawbar.proxy.prices import cost
 from drawbar.proxy.upstream import Exchange, Headers, UpstreamError, UpstreamReply
 
@@ -67,7 +68,7 @@ class HttpUpstream:
         except _BROKEN as error:
             raise UpstreamError(
                 "upstream_unavailable",
-                f"{self.name} at {self.base_url} could not be reached: {_said(error)}",
+                f"{self.name} at {self.base_url} could not be reached: {why_unreachable(error)}",
                 retry=True,
             ) from error
         return _HttpReply(response, self.name, key)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
+from traceback import extract_tb
 from typing import Any
 
 from drawbar.ids import new_id
@@ -47,7 +48,11 @@ class InProcessUpstream:
             said = await self._model(asked.messages, asked.tools, exchange.task)
             return {"role": "assistant", "content": None, **said}
         except Exception as error:
-            told = f"the in-process model {self.name} raised {type(error).__name__}: {error}"
+            place = extract_tb(error.__traceback__)[-1]
+            told = (
+                f"the in-process model {self.name} raised {type(error).__name__}: {error} "
+                f"({place.filename}:{place.lineno})"
+            )
             raise UpstreamError("upstream_unavailable", told, status=500, retry=False) from error
 
     def cost(self, model: str, prompt: int, cached: int, completion: int) -> float | None:

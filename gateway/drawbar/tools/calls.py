@@ -140,9 +140,9 @@ class Calls:
         try:
             await write(row)
         except StoreError as error:
-            logger.error("tool call %s could not be recorded: %s", row.id, error)
             if self._strict:
-                raise
+                raise  # its agent is told, and the recorder has told the log
+            logger.error("tool call %s could not be recorded: %s", row.id, error)
 
 
 def _intent(session: Session, route: Route | None, params: Json) -> ToolCallRow:

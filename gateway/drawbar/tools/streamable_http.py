@@ -12,7 +12,7 @@ from contextlib import suppress
 
 from aiohttp import ClientError, ClientSession
 
-from drawbar.errors import ToolServerError
+from drawbar.errors import ToolServerError, why_unreachable
 from drawbar.hiding import hidden, secret_values, shown_url
 from drawbar.server import UrlServer
 from drawbar.tools import protocol
@@ -130,7 +130,7 @@ class StreamableHttp:
         try:
             return exchange, await exchange.run(message)
         except (ClientError, OSError) as error:
-            raise self._broken(f"could not be reached: {str(error) or type(error).__name__}") from error
+            raise self._broken(f"could not be reached: {why_unreachable(error)}") from error
         except ToolServerError as error:
             raise self._broken(str(error)) from error
         except RefusedByServer as refused:
