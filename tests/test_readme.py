@@ -63,6 +63,18 @@ def test_a_line_runs(command: str, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_the_output_of_the_first_run_is_as_it_is_shown(tmp_path: Path) -> None:
+    [shown] = re.findall(r"```\n(Run run_.*?)```", README, re.S)
+    done = drawbar("drawbar run servers/wiki_search", tmp_path / "drawbar.db", COLUMNS="80")
+    assert _without_times(done.stdout) == _without_times(shown)
+
+
+def _without_times(report: str) -> list[str]:
+    """Its lines; what is another in each run is left out."""
+    text = re.sub(r"run_\w+|(?<=p\d\d )[\d.]+ (?:ms|s)", "...", report)
+    return [line.rstrip() for line in text.strip().splitlines()]
+
+
 async def test_a_line_that_names_a_model_reaches_that_model(tmp_path: Path) -> None:
     async with serve_chat([says("Answer: unknown")]) as server:
         for command in ASKS_A_PROVIDER - {c for c in ASKS_A_PROVIDER if "anthropic/" in c}:
