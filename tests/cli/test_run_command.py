@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 import sqlite3
 import time
 from collections.abc import Callable
@@ -193,6 +194,33 @@ def test_a_key_that_is_missing_is_told_before_the_first_rollout(
         assert "set OPENAI_API_KEY" in ended.err
     assert not Path("drawbar.db").exists()
     assert drawbar("run", "judged.py", "--weight", "judge=0", "-q").status == 0
+
+
+def test_a_model_that_is_not_there_leaves_nothing_but_invalid_rollouts_and_says_why(drawbar: Drawbar) -> None:
+    ended = drawbar(
+        "run", "quiz.py", "--model", "m", "--base-url", "http://127.0.0.1:9/v1", "-n", "1", "--retries", "0"
+    )
+    assert ended.status == 1
+    assert "1 invalid" in ended.out
+    assert "http://127.0.0.1:9/v1 could not be reached: nothing listens there. Is it running?" in ended.out
+
+
+def test_a_tool_that_raises_is_told_to_the_model_and_the_run_goes_on(drawbar: Drawbar) -> None:
+    Path("quiz.py").write_text(Path("quiz.py").read_text().replace('return f"{word}: a word"', "raise KeyError(word)"))
+    found = drawbar("run", "quiz.py", "--json", "-n", "1").json
+    assert (found["valid"], found["tool_calls"]) == (1, 1.0)
+    session = drawbar("show", found["run"], "--json").json["sessions"][0]["session"]
+    out = drawbar("show", session).out
+    assert "error\n  Error executing tool look_up: KeyError: 'yes'" in re.sub(" +\n", "\n", out)
+
+
+def test_a_port_in_use_is_told_by_the_command_that_wants_it(drawbar: Drawbar) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        ended = drawbar("serve", "quiz.py", "--port", str(port))
+    assert ended.status == 2
+    assert f"Port {port} on 127.0.0.1 is in use. Give another with --port" in ended.err
+    assert "Traceback" not in ended.err
 
 
 def test_an_id_that_nothing_has_is_told(drawbar: Drawbar) -> None:
