@@ -32,10 +32,12 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def why_unreachable(error: Exception) -> str:
-    """What kept us from an address, in words; HTTP clients wrap what the system said."""
+    """What kept us from an address, in one line; HTTP clients wrap what the system said, and name the URL, in which a
+    key may stand."""
     if isinstance(getattr(error, "os_error", error), ConnectionRefusedError):
         return "nothing listens there. Is it running?"
-    return str(error) or type(error).__name__
+    said = str(getattr(error, "message", "") if hasattr(error, "request_info") else error)
+    return " ".join(said.split())[:300] or type(error).__name__
 
 
 class StoreError(RuntimeError):

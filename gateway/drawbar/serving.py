@@ -10,10 +10,19 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from drawbar.errors import ConfigurationError
 
 ASGIApp = Callable[[Any, Any, Any], Awaitable[None]]
+
+
+class _Protocol(HttpToolsProtocol):
+    """Logs no requests, however the program around us sets its logs up: session keys stand in URLs."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.access_log = False
 
 
 class _Server(uvicorn.Server):
@@ -43,7 +52,7 @@ async def serving(app: ASGIApp, *, host: str = "127.0.0.1", port: int = 0, grace
     """
     listener = _bound(host, port)
     config = uvicorn.Config(
-        app, http="httptools", ws="none", lifespan="off", loop="none", log_config=None, access_log=False,
+        app, http=_Protocol, ws="none", lifespan="off", loop="none", log_config=None, access_log=False,
         server_header=False, date_header=False, proxy_headers=False, timeout_keep_alive=75,
         timeout_graceful_shutdown=max(1, round(grace)), backlog=2048,
     )  # fmt: skip

@@ -152,3 +152,38 @@ async def test_a_session_keeps_few_answers_for_retries(house: House) -> None:
     for number in range(20):
         await (await house.post(session, {"model": "m", "messages": HI, "seed": number}, headers=FIRST)).read()
     assert len(session.flights) < 8
+
+
+async def test_when_the_last_one_who_waits_has_left_nobody_is_waited_for(serve: MakeHouse, provider: Provider) -> None:
+    asked = asyncio.Event()
+
+    async def answer(request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
+        asked.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    provider.answer = answer
+    async with serve(settings=Settings(retry_grace=0.2)) as house:
+        session = await house.session()
+        ask = {"model": "m", "messages": HI}
+        first = asyncio.create_task(house.post(session, ask, headers=FIRST))
+        await asked.wait()
+        (flight,) = session.flights.values()
+        again = asyncio.create_task(house.post(session, ask, headers=AGAIN))
+        while not flight.followers:  # noqa: ASYNC110 -- nothing else says that it has joined
+            await asyncio.sleep(0)
+        first.cancel()
+        again.cancel()
+        await provider.left.wait()
+        await session.idle.wait()
+        assert len(provider.raw) == 1
+        assert [call.cause for call in (await house.trajectory(session)).calls] == ["client_left"]
+
+
+async def test_an_answer_is_kept_without_the_conversation_that_it_answers(house: House) -> None:
+    session = await house.session()
+    await house.post(session, {"model": "m", "messages": HI}, headers=FIRST)
+    (flight,) = session.flights.values()
+    assert flight.call.request is None
+    await house.gateway.end(session.id, stop="completed")
+    assert not session.flights

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
+from drawbar.proxy.client import JSON
 from drawbar.proxy.failures import RetryPolicy, decide, refusal
 from drawbar.proxy.upstream import Exchange, UpstreamError, UpstreamReply, header
 from drawbar.wire.dialect import BadBody, Dialect, Response
@@ -38,6 +39,14 @@ class Streaming:
     attempts: int
     reply: UpstreamReply
     framing: Framing
+    first: bytes
+    rest: AsyncIterator[bytes]
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The stream's bytes as they arrive."""
+        yield self.first
+        async for chunk in self.rest:
+            yield chunk
 
 
 Asked: TypeAlias = Answered | Streaming
@@ -91,12 +100,27 @@ async def _once(target: Target, exchange: Exchange, dialect: Dialect | None, cou
             raise refusal(reply.status, reply.headers, body, dialect.error_message(body) if dialect else "")
         framing = exchange.route.framing_of(header(reply.headers, b"content-type") or b"")
         if framing is not None:
-            return Streaming(target, count, reply, framing)
+            return await _begun(Streaming(target, count, reply, framing, b"", reply.chunks()), dialect)
         body = await reply.read()
         return Answered(target, count, reply, body, None if dialect is None else _read(dialect, reply, body))
     except BaseException:
         await reply.aclose()
         raise
+
+
+async def _begun(stream: Streaming, dialect: Dialect | None) -> Streaming:
+    """The stream once its first bytes have come: till then nothing was given, so all can be asked again."""
+    try:
+        stream.first = await anext(stream.rest)
+    except StopAsyncIteration:
+        raise UpstreamError("upstream_broken", "the provider's stream ended before it began", retry=True) from None
+    if dialect is not None:
+        events = stream.framing.splitter().feed(stream.first)
+        payload = stream.framing.payload(events[0]) if events else None
+        refused = _hidden_refusal(dialect, stream.reply, payload) if payload is not None else None
+        if refused is not None:
+            raise refused
+    return stream
 
 
 def _read(dialect: Dialect, reply: UpstreamReply, body: bytes) -> Response:
@@ -121,4 +145,5 @@ def _hidden_refusal(dialect: Dialect, reply: UpstreamReply, body: bytes) -> Upst
         return None
     code = error.get("code") if isinstance(error, dict) else None
     status = code if isinstance(code, int) and 400 <= code < 600 else 502
-    return refusal(status, reply.headers, body, dialect.error_message(body))
+    headers = [JSON, *(pair for pair in reply.headers if pair[0] != b"content-type")]
+    return refusal(status, headers, body, dialect.error_message(body))

@@ -88,7 +88,7 @@ class ModelSide:
             if not known.call.counted and not await self.commit(known.call.taken_up()):
                 return False
         await known.follow(client)
-        return client.started
+        return client.started or client.left
 
     async def _admit(self, call: Call, body: bytes, outlet: Outlet, relay: Relay) -> Sequence[Target] | None:
         """Record the intent; where to send it. None when the request was refused, and answered so."""

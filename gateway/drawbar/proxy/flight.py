@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from drawbar.proxy.client import Client
@@ -18,7 +19,7 @@ _MOST_KEPT: Final = 4
 class Flight:
     """One answer: under way, then finished. Retries that join it get what was said before and what comes."""
 
-    __slots__ = ("_parts", "_size", "_waiting", "call", "finished", "followers", "good", "head")
+    __slots__ = ("_parts", "_size", "_waiting", "call", "finished", "followers", "good", "head", "on_empty")
 
     def __init__(self, call: Call) -> None:
         self.call = call
@@ -27,6 +28,8 @@ class Flight:
         self.good = False
         """It ends, or ended, with a whole answer that is recorded."""
         self.followers = 0
+        self.on_empty: Callable[[], None] | None = None
+        """Called when the last follower has left before the end."""
         self._parts: list[bytes] = []
         self._size = 0
         self._waiting: list[asyncio.Future[None]] = []
@@ -42,20 +45,22 @@ class Flight:
 
     def finish(self) -> None:
         self.finished = True
+        self.call.request = None  # a whole conversation, of which only the answer may be asked for again
         self.good = self.good and self._size <= _LARGEST_KEPT
         self._wake()
 
     async def follow(self, client: Client) -> None:
         """Give this client the same answer, as far as it is known, and then as it comes."""
         self.followers += 1
+        client.watch(self._wake)
         try:
-            while self.head is None and not self.finished:
+            while self.head is None and not self.finished and not client.left:
                 await self._change()
             if self.head is None:
                 return
             await client.start(*self.head)
             at = 0
-            while True:
+            while not client.left:
                 parts, at = self._parts[at:], len(self._parts)
                 if self.finished:
                     await client.write(b"".join(parts), last=True)
@@ -65,7 +70,10 @@ class Flight:
                 else:
                     await self._change()
         finally:
+            client.unwatch()
             self.followers -= 1
+            if not self.followers and not self.finished and self.on_empty is not None:
+                self.on_empty()
 
     async def _change(self) -> None:
         future = asyncio.get_running_loop().create_future()

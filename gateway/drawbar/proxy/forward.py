@@ -59,6 +59,7 @@ async def _asked(
     if isinstance(asked, Answered):
         return asked
     try:
-        return Answered(asked.target, asked.attempts, asked.reply, await asked.reply.read(), None)
+        body = b"".join([chunk async for chunk in asked.chunks()])
+        return Answered(asked.target, asked.attempts, asked.reply, body, None)
     finally:
         await asked.reply.aclose()

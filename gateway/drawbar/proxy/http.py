@@ -12,11 +12,16 @@ import aiohttp
 from yarl import URL
 
 from drawbar.errors import why_unreachable
+from drawbar.hiding import shown_url
 from drawbar.proxy.prices import cost
 from drawbar.proxy.upstream import Exchange, Headers, UpstreamError, UpstreamReply
 
 _ANTHROPIC_VERSION: Final = "2023-06-01"
 _VERSION: Final = re.compile(r"/v[0-9][a-z0-9]*$")
+LARGEST_ANSWER = 256 * 1024 * 1024
+"""Bytes of one answer, beyond which a provider is taken to be broken."""
+_SHORTEST_SECRET: Final = 16
+"""Characters below which a key is a placeholder (`EMPTY`, `not-needed`) that may well stand in an answer."""
 _BROKEN: Final = (aiohttp.ClientError, TimeoutError, OSError)
 
 
@@ -41,7 +46,9 @@ class HttpUpstream:
         an API of which it is not known which one it reads."""
         self.name = name
         self.streams_usage = streams_usage
-        self.base_url = base_url.rstrip("/")
+        self._shown = shown_url(base_url)
+        before, _, self._query = base_url.partition("?")
+        self.base_url = before.rstrip("/")
         self._root = _VERSION.sub("", self.base_url)
         self._key = key
         self._any_key = any_key
@@ -57,18 +64,16 @@ class HttpUpstream:
         headers |= credentials(exchange.route.dialect.name, key, everywhere=self._any_key)
         if exchange.route.dialect.name == "messages":
             headers.setdefault("anthropic-version", _ANTHROPIC_VERSION)
-        path = exchange.path
-        url = self._root + path if path.startswith("/") else f"{self.base_url}/{path}"
         try:
             response = await self._session().post(
-                URL(url, encoded=True), data=exchange.body, headers=headers, allow_redirects=False
+                self._url(exchange.path), data=exchange.body, headers=headers, allow_redirects=False
             )
         except ValueError as error:
-            raise UpstreamError("upstream_unavailable", f"{self.base_url} is no URL", retry=False) from error
+            raise UpstreamError("upstream_unavailable", f"{self._shown} cannot be asked", retry=False) from error
         except _BROKEN as error:
             raise UpstreamError(
                 "upstream_unavailable",
-                f"{self.name} at {self.base_url} could not be reached: {why_unreachable(error)}",
+                f"{self.name} at {self._shown} could not be reached: {why_unreachable(error)}",
                 retry=True,
             ) from error
         return _HttpReply(response, self.name, key)
@@ -79,7 +84,7 @@ class HttpUpstream:
         headers = {} if key is None else {"authorization": "Bearer " + key}
         try:
             timeout = aiohttp.ClientTimeout(total=5)
-            async with self._session().get(f"{self.base_url}/models", headers=headers, timeout=timeout) as response:
+            async with self._session().get(self._url("models"), headers=headers, timeout=timeout) as response:
                 return await response.read() if response.status == 200 else None
         except _BROKEN:
             return None
@@ -93,6 +98,12 @@ class HttpUpstream:
         client, self._client = self._client, None
         if client is not None:
             await client.close()
+
+    def _url(self, path: str) -> URL:
+        url = self._root + path if path.startswith("/") else f"{self.base_url}/{path}"
+        if self._query:
+            url += ("&" if "?" in path else "?") + self._query
+        return URL(url, encoded=True)
 
     def _session(self) -> aiohttp.ClientSession:
         if self._client is None:
@@ -124,39 +135,42 @@ class _HttpReply:
     """An answer of aiohttp's client."""
 
     def __init__(self, response: aiohttp.ClientResponse, name: str, secret: str | None) -> None:
-        self._secret = secret
+        self._secret = b"" if secret is None or len(secret) < _SHORTEST_SECRET else secret.encode()
         self._response = response
         self._name = name
+        self._left = LARGEST_ANSWER
         self.status = response.status
-        self.headers: Headers = [(key.lower(), value) for key, value in response.raw_headers]
+        self.headers: Headers = [(key.lower(), self._hidden(value)) for key, value in response.raw_headers]
         self.lost: Sequence[str] = ()
 
     async def chunks(self) -> AsyncIterator[bytes]:
         content = self._response.content
         try:
             while chunk := await content.readany():
-                yield chunk
+                self._left -= len(chunk)
+                if self._left < 0:
+                    raise UpstreamError(
+                        "upstream_broken", f"{self._name} sent an answer of more than {LARGEST_ANSWER:,} bytes"
+                    )
+                yield self._hidden(chunk)
         except _BROKEN as error:
             raise self._broken(error) from error
 
     async def read(self) -> bytes:
-        try:
-            body = await self._response.read()
-        except _BROKEN as error:
-            raise self._broken(error) from error
-        # Some providers quote a refused key in the error; it is ours, and no business of the client's or the record's.
-        return body.replace(self._secret.encode(), b"***") if self._secret and self.status >= 400 else body
+        return self._hidden(b"".join([chunk async for chunk in self.chunks()]))
 
     async def aclose(self) -> None:
         # Only a connection whose answer was read to its end can serve again.
         self._response.close()
 
+    def _hidden(self, data: bytes) -> bytes:
+        """Some providers quote the key that they refuse. It is ours: no business of the client's or the record's."""
+        return data.replace(self._secret, b"***") if self._secret else data
+
     def _broken(self, error: Exception) -> UpstreamError:
-        return UpstreamError("upstream_broken", f"{self._name} broke off its answer: {_said(error)}", retry=True)
-
-
-def _said(error: BaseException) -> str:
-    return str(error) or type(error).__name__
+        return UpstreamError(
+            "upstream_broken", f"{self._name} broke off its answer: {why_unreachable(error)}", retry=True
+        )
 
 
 def _proxy(url: str) -> str | None:

@@ -87,8 +87,10 @@ class Models:
         if unknown := sorted(self._dialects - set(DIALECTS)):
             raise ConfigurationError(f"There is no dialect {', '.join(unknown)}; there are {', '.join(DIALECTS)}.")
         if base_url is not None:
-            if urlsplit(base_url).scheme not in ("http", "https") or not urlsplit(base_url).netloc:
+            if not _is_url(base_url):
                 raise ConfigurationError(f"A base URL looks like https://host/v1, not {base_url!r}.")
+            if api_key is not None and "@" in urlsplit(base_url).netloc:
+                raise ConfigurationError("A base URL with a user and a password takes no API key beside them.")
             self._custom()  # now, so that no request waits for its client to be imported
 
     def targets(self, model: str, own: Mapping[str, Model] | None = None, dialect: str = "chat") -> list[Target]:
@@ -235,6 +237,14 @@ class Models:
 
             self._upstreams[name] = LiteLLMUpstream(name, timeout=self._timeout, **options)
         return self._upstreams[name]
+
+
+def _is_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.netloc)
 
 
 def _entries(body: bytes) -> list[dict[str, Any]]:

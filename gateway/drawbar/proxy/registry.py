@@ -125,6 +125,7 @@ class Sessions:
         session.stop = session.stop or (session.trouble if stop in _LOST_CAUSES and session.trouble else stop)
         self._note_end(session.row.key_digest, session.stop)
         self._closing[id] = session
+        session.flights.clear()  # they lead back to the session, and only the garbage collector would find that
         return session
 
     async def end(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from drawbar.proxy.asking import Answered, Attempts, Streaming, ask
@@ -46,6 +47,9 @@ class Relay:
         self._hide_usage = False
         self._asked = Attempts()
         self._assembler: Assembler | None = None
+        self._torn = False
+        """The stream broke off after the answer's end: of what came last there may be a piece."""
+        self._heartbeat: Heartbeat | None = None
         self._scope = asyncio.timeout(None)
         self._aborted: str | None = None
         self._entered = False
@@ -64,7 +68,9 @@ class Relay:
         flight = self._out.flight
         if flight is None:
             self.abort("client_left")
-        elif not flight.followers:
+            return
+        flight.on_empty = self.client_left
+        if not flight.followers:
             asyncio.get_running_loop().call_later(self._side.settings.retry_grace, self._nobody_came)
 
     def _nobody_came(self) -> None:
@@ -76,21 +82,32 @@ class Relay:
         self._body = self._recalled = body
         request = self._call.request
         assert request is not None
-        heartbeat = Heartbeat(self._out, self._side.settings, self._framing) if request.stream else None
+        if request.stream:
+            self._heartbeat = Heartbeat(self._out, self._side.settings, self._framing)
         try:
             async with self._scope:
                 self._entered = True
                 self._limit_time()
-                await self._exchange(targets, heartbeat)
+                await self._exchange(targets)
         except TimeoutError:
             await self._stopped()
         except UpstreamError as error:
             await self._failed(error)
         except asyncio.CancelledError:
             await self._cut_off()
+        except Exception as error:
+            if self._settled:
+                raise
+            _log.exception("A model call failed in the gateway itself.")
+            said = f"the gateway itself failed at this answer ({type(error).__name__})"
+            await self._failed(UpstreamError("upstream_broken", said, status=500))
         finally:
-            if heartbeat is not None:
-                heartbeat.stop()
+            self._hush()
+
+    def _hush(self) -> None:
+        """No sign of life from now on: it would fall into the answer's last words."""
+        if self._heartbeat is not None:
+            self._heartbeat.stop()
 
     def _limit_time(self) -> None:
         session = self._call.session
@@ -100,7 +117,7 @@ class Relay:
             left = session.row.started + session.limits.seconds - time.time()
             self._scope.reschedule(asyncio.get_running_loop().time() + max(0.0, left))
 
-    async def _exchange(self, targets: Sequence[Target], heartbeat: Heartbeat | None) -> None:
+    async def _exchange(self, targets: Sequence[Target]) -> None:
         await self._recall(targets)
         asked = await ask(targets, self._exchange_for, self._call.dialect, self._side.settings.retries, self._asked)
         self._note(asked.target)
@@ -110,9 +127,9 @@ class Relay:
         try:
             if isinstance(asked, Answered):
                 assert asked.response is not None
-                await self._whole(asked, asked.response, heartbeat)
+                await self._whole(asked, asked.response)
             else:
-                await self._stream(asked, heartbeat)
+                await self._stream(asked)
         finally:
             await asked.reply.aclose()
 
@@ -143,8 +160,8 @@ class Relay:
         self._call.target = target
         self._call.attempts = self._asked.count
 
-    async def _whole(self, asked: Answered, response: Response, heartbeat: Heartbeat | None) -> None:
-        if not await self._durable(self._complete(response, asked.reply.status), heartbeat):
+    async def _whole(self, asked: Answered, response: Response) -> None:
+        if not await self._durable(self._complete(response, asked.reply.status)):
             return
         if self._out.started:  # a stream whose head could not wait, and no stream came
             payloads = events_of(TRANSLATORS[self._call.dialect.name], asked.body, self._body)
@@ -152,7 +169,7 @@ class Relay:
         else:
             await self._out.answer(asked.reply.status, client_headers(asked.reply.headers), asked.body)
 
-    async def _stream(self, asked: Streaming, heartbeat: Heartbeat | None) -> None:
+    async def _stream(self, asked: Streaming) -> None:
         out = self._out
         if not out.started:
             await out.start(asked.reply.status, client_headers(asked.reply.headers))
@@ -161,20 +178,35 @@ class Relay:
         splitter = framing.splitter()
         held: list[bytes] = []
         try:
-            async for chunk in asked.reply.chunks():
+            async for chunk in self._until_end(asked.chunks(), assembler):
                 if ready := self._sorted(splitter.feed(chunk), assembler, held):
                     await out.write(ready)
-                if assembler.done:
-                    break
-            if ready := self._sorted([rest] if (rest := splitter.rest().strip(b"\r\n")) else [], assembler, held):
+            rest = b"" if self._torn else splitter.rest().strip(b"\r\n")
+            if ready := self._sorted([rest] if rest else [], assembler, held):
                 await out.write(ready)
         except BadBody as error:
             raise UpstreamError("upstream_broken", str(error)) from error
         if assembler.error is not None or not assembler.ended:
             said = assembler.error or "the provider's stream ended before the answer did"
             raise UpstreamError("upstream_broken", said)
-        if await self._durable(self._complete(assembler.response(), asked.reply.status), heartbeat):
+        if await self._durable(self._complete(assembler.response(), asked.reply.status)):
             await out.end(b"".join(held))
+
+    async def _until_end(self, chunks: AsyncIterator[bytes], assembler: Assembler) -> AsyncIterator[bytes]:
+        """The stream's bytes. Once the answer has ended, what may follow it (token counts, the last mark) is waited for
+        a moment and no longer, and that it does not come is no failure."""
+        while not assembler.done:
+            try:
+                async with asyncio.timeout(self._side.settings.afterwards) if assembler.ended else nullcontext():
+                    chunk = await anext(chunks, None)
+            except (TimeoutError, UpstreamError):
+                if not assembler.ended:
+                    raise
+                self._torn = True
+                return
+            if chunk is None:
+                return
+            yield chunk
 
     def _sorted(self, events: Sequence[bytes], assembler: Assembler, held: list[bytes]) -> bytes:
         """What of these events the client may have now; what must wait for the commit goes to `held`."""
@@ -199,12 +231,11 @@ class Relay:
             return self._bad_end("abandoned", "client_left", said, status, response=response)
         return self._call.answered(response, status)
 
-    async def _durable(self, rows: list[Row], heartbeat: Heartbeat | None) -> bool:
+    async def _durable(self, rows: list[Row]) -> bool:
         """Commit; False when the client had to be told that it could not be done."""
         self._scope.reschedule(None)
         stored = await self._side.commit(rows)
-        if heartbeat is not None:
-            heartbeat.stop()
+        self._hush()
         if not stored:
             await self._say(503, "The answer could not be recorded, so it is not given.", "recorder_failed")
             return False
@@ -223,6 +254,7 @@ class Relay:
         if cause == "limit_time":
             self._call.session.stop = cause
         await self._side.commit(self._bad_end(kind, cause, error, None if kind == "abandoned" else 409))
+        self._hush()
         await self._say(409, f"This session has stopped ({cause}): {error}.", cause, NO_RETRY)
 
     async def _cut_off(self) -> None:
@@ -232,6 +264,7 @@ class Relay:
         self._settled = True
         self._note(self._asked.target)
         await self._side.post(self._bad_end("failed", "cancelled", "the gateway was stopped", 503))
+        self._hush()
         await self._say(503, "The gateway was stopped.", "cancelled")
 
     async def _failed(self, error: UpstreamError) -> None:
@@ -239,7 +272,9 @@ class Relay:
         self._settled = True
         self._note(self._asked.target)
         rows = self._bad_end("failed", error.cause, str(error), error.status, seen=error.body_seen)
-        if not await self._side.commit(rows):
+        stored = await self._side.commit(rows)
+        self._hush()
+        if not stored:
             await self._say(503, "The answer could not be recorded, so it is not given.", "recorder_failed")
         elif self._out.started or error.body is None:
             await self._say(error.status, str(error), error.code, *_again(error))

@@ -35,6 +35,8 @@ class Settings:
     patience: float = 10.0
     """Seconds for which a stream's head waits for the upstream's status. After them the stream begins, so that no
     proxy on the way gives it up; an error then comes as an event."""
+    afterwards: float = 5.0
+    """Seconds that are waited, once a streamed answer has ended, for what the provider may send after it."""
     retry_grace: float = 5.0
     """Seconds for which a call goes on after its client left, if its SDK marks retries: the retry joins the call."""
     retries: RetryPolicy = field(default_factory=RetryPolicy)
