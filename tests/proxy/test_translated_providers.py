@@ -48,12 +48,10 @@ async def anthropic(request: web.Request, body: dict[str, Any]) -> web.StreamRes
 @pytest.fixture
 async def translated(serve: MakeHouse, provider: Provider, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[House]:
     provider.answer = anthropic
-    upstream = LiteLLMUpstream(prefix="anthropic/", address=provider.url, key=lambda: "sk-ant-secret")
-    models = Models()
-    monkeypatch.setattr(models, "_translated", lambda: upstream)
-    async with serve(models=models) as house:
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", provider.url)
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-ant-secret")
+    async with serve(models=Models()) as house:
         yield house
-    await upstream.aclose()
 
 
 async def test_an_answer_is_translated_and_recorded(translated: House, provider: Provider) -> None:

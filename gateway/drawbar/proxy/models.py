@@ -197,8 +197,10 @@ class Models:
     def _bridge(self, provider: Provider) -> Upstream:
         """The provider for agents that speak a dialect which it does not."""
         address = _address(provider)
-        if address is None and provider.litellm == "custom_openai/":
-            address = provider.base_url
+        if provider.litellm == "custom_openai/":
+            address = address or provider.base_url
+        elif address is not None:  # litellm adds the version by itself, as the provider's own SDK does
+            address = address.removesuffix(provider.version)
         return self._translated(
             f"litellm/{provider.name}",
             prefix=provider.litellm,

@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 import os
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Any
+from typing import Any, Final, cast
 
 import anyio.to_thread
 
-from drawbar.proxy.in_process import MadeReply
+from drawbar.proxy.in_process import MadeReply, streamed
 from drawbar.proxy.prices import cost
 from drawbar.proxy.upstream import Exchange, Headers, UpstreamError, UpstreamReply
 from drawbar.wire import TRANSLATORS
 from drawbar.wire.dialect import BadBody, Dialect
 from drawbar.wire.framing import Framing
 from drawbar.wire.tolerant import dump, load_object
+
+_NOT_THE_CLIENTS: Final = frozenset(
+    "api_base base_url api_key api_version client custom_llm_provider drop_params extra_body extra_headers extra_query "
+    "fallbacks headers litellm_params max_retries mock_response model_list num_retries organization "
+    "proxy_server_request shared_session ssl_verify timeout".split()
+)
+"""Arguments by which litellm is steered: in a request's body they could send a provider's key anywhere."""
+
+
+_GEMINI: Final = frozenset({"contents", "tools", "systemInstruction", "generationConfig", "toolConfig"})
 
 
 class LiteLLMUpstream:
@@ -53,19 +64,25 @@ class LiteLLMUpstream:
             raise UpstreamError("upstream_rejected", f"{route.path} is not translated to {exchange.model}.", status=404)
         try:
             lost = () if dialect.name == "chat" else TRANSLATORS[dialect.name].chat(exchange.body).lost
-            fields = load_object(exchange.body, "the request")
+            asked = load_object(exchange.body, "the request")
         except BadBody as error:
             raise UpstreamError("upstream_rejected", f"This request cannot be read: {error}.", status=400) from error
         key = exchange.key or self._key()
         litellm = await self._library()
         settings: dict[str, Any] = {"drop_params": True, "num_retries": 0, "max_retries": 0, "timeout": self._timeout}
         settings |= {name: value for name, value in (("api_base", self._address), ("api_key", key)) if value}
+        call = _call_for(dialect.name, litellm)
+        fields, unknown = _taken(dialect.name, call, asked)
+        lost = tuple(dict.fromkeys((*lost, *unknown)))
+        fields["model"] = self._prefix + exchange.model
+        if dialect.name != "gemini":
+            fields["stream"] = exchange.stream
         try:
-            answer = await _CALLS[dialect.name](
-                litellm, self._prefix + exchange.model, exchange.stream, fields, settings
-            )
+            answer = await call(**fields, **settings)
         except Exception as error:
             return _refused(error, dialect)
+        if exchange.stream and dialect.name == "gemini":
+            return streamed(TRANSLATORS["gemini"].events(_plain(answer), exchange.body), route.framing, lost)
         if exchange.stream:
             return _Stream(answer, route.framing, dialect.name, lost)
         return MadeReply([dump(_plain(answer))], lost=lost)
@@ -84,26 +101,30 @@ class LiteLLMUpstream:
         return self._litellm
 
 
-async def _chat(litellm: Any, model: str, stream: bool, fields: dict[str, Any], settings: dict[str, Any]) -> Any:
-    return await litellm.acompletion(**{**fields, "model": model, "stream": stream}, **settings)
+def _call_for(dialect: str, litellm: Any) -> Callable[..., Any]:
+    """The function that takes this dialect's requests. Of a `gemini` stream the whole answer is asked for, and streamed
+    from here: litellm's own streams of that dialect say that they took no tokens."""
+    if dialect == "messages":
+        call = litellm.anthropic.messages.acreate
+    elif dialect == "responses":
+        call = litellm.aresponses
+    elif dialect == "gemini":
+        from litellm.google_genai import agenerate_content as call
+    else:
+        call = litellm.acompletion
+    return cast(Callable[..., Any], call)
 
 
-async def _messages(litellm: Any, model: str, stream: bool, fields: dict[str, Any], settings: dict[str, Any]) -> Any:
-    return await litellm.anthropic.messages.acreate(**{**fields, "model": model, "stream": stream}, **settings)
+def _taken(dialect: str, call: Callable[..., Any], fields: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """The fields that this function takes; and the names of the others, which it would pass on to who knows them not.
 
-
-async def _responses(litellm: Any, model: str, stream: bool, fields: dict[str, Any], settings: dict[str, Any]) -> Any:
-    return await litellm.aresponses(**{**fields, "model": model, "stream": stream}, **settings)
-
-
-async def _gemini(litellm: Any, model: str, stream: bool, fields: dict[str, Any], settings: dict[str, Any]) -> Any:
-    from litellm import google_genai
-
-    call = google_genai.agenerate_content_stream if stream else google_genai.agenerate_content
-    return await call(**{**fields, "model": model}, **settings)
-
-
-_CALLS = {"chat": _chat, "messages": _messages, "responses": _responses, "gemini": _gemini}
+    In chat it sorts them out by itself.
+    """
+    kept = {name: value for name, value in fields.items() if name not in _NOT_THE_CLIENTS}
+    if dialect == "chat":
+        return kept, []
+    known = _GEMINI if dialect == "gemini" else inspect.signature(call).parameters.keys()
+    return {k: v for k, v in kept.items() if k in known}, [f"`{name}`" for name in fields if name not in known]
 
 
 class _Stream:
@@ -156,7 +177,7 @@ def _imported() -> Any:
         ) from error
     litellm.telemetry = False
     litellm.suppress_debug_info = True
-    logging.getLogger("LiteLLM").setLevel(logging.ERROR)
+    logging.getLogger("LiteLLM").setLevel(logging.CRITICAL)  # it logs what it raises, and failures of its own logging
     return litellm
 
 

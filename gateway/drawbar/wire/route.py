@@ -67,9 +67,9 @@ class Route:
         """How an upstream's stream comes; None where its answer is no stream."""
         if content_type.startswith(EVENTS.media_type):
             return _FRAMINGS[self.dialect.name]
-        if self.url is not None and self.url.stream and content_type.startswith(ELEMENTS.media_type):
-            return ELEMENTS
-        return None
+        asked = self.framing
+        is_stream = self.url is not None and self.url.stream and content_type.startswith(asked.media_type)
+        return asked if is_stream else None
 
 
 CHAT_TURN: Final = Route(CHAT, "/v1/chat/completions")
