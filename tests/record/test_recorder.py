@@ -11,6 +11,7 @@ import pytest
 
 from drawbar.errors import StoreError
 from drawbar.record.recorder import Recorder
+from drawbar.record.redaction import Redact
 from drawbar.record.rows import BlobRow, CallRow, NodeRow, Row, SessionRow
 from drawbar.record.store import Store
 
@@ -108,6 +109,41 @@ async def test_a_full_queue_slows_its_callers_down_and_drops_nothing(watched: Wa
             assert len(posted) == 10
             watched.gate.set()
     assert len(watched.sessions()) == 100
+
+
+async def test_large_bodies_fill_the_queue_before_they_fill_the_memory(watched: Watched) -> None:
+    watched.gate.clear()
+    posted: list[int] = []
+    async with Recorder(watched, max_pending=100) as recorder:
+
+        async def poster() -> None:
+            for n in range(20):
+                await recorder.post(BlobRow(digest=bytes([n]), body=b"x" * 1_000_000))
+                posted.append(n)
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(poster)
+            await anyio.wait_all_tasks_blocked()
+            assert len(posted) == 6
+            watched.gate.set()
+    assert posted == list(range(20))
+
+
+@pytest.mark.parametrize("redact", [None, lambda body: body[:10]])
+async def test_what_a_failed_batch_held_is_free_again_once_it_is_written(
+    watched: Watched, make_session: Make, redact: Redact | None
+) -> None:
+    async with Recorder(watched, max_pending=100, redact=redact) as recorder:
+        watched.broken = True
+        with pytest.raises(StoreError):
+            await recorder.commit(*(BlobRow(digest=bytes([n]), body=b"x" * 1_000_000) for n in range(3)))
+        watched.broken = False
+        await recorder.commit()
+        watched.gate.clear()
+        with anyio.fail_after(10):
+            for n in range(100):
+                await recorder.post(make_session(id=str(n)))
+        watched.gate.set()
 
 
 async def test_more_rows_at_once_than_the_queue_holds_are_taken_when_it_is_empty(

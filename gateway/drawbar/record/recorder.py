@@ -23,13 +23,16 @@ from anyio.to_thread import run_sync
 from drawbar.errors import StoreError
 from drawbar.record.database import UnwritableRow
 from drawbar.record.redaction import Redact, redacted
-from drawbar.record.rows import BlobRow, NodeRow, Row
+from drawbar.record.rows import BlobRow, NodeRow, Row, ToolCallRow
 from drawbar.record.store import Store
 
 _log = logging.getLogger(__name__)
 
 RETRY_SECONDS: Final = 1.0
 """Between tries to write rows that a failed batch left, while nothing else comes."""
+
+_PIECE: Final = 64 * 1024
+"""Bytes of a body that take as much room in the queue as a row without one: the queue's memory is bounded too."""
 
 _LARGEST_BATCH: Final = 2_000
 """Rows after which a batch is closed, so that nobody waits for the whole queue."""
@@ -41,6 +44,8 @@ class _Item:
 
     rows: Sequence[Row]
     waiter: asyncio.Future[None] | None
+    weight: int
+    """The room that it takes in the queue."""
 
 
 class Recorder:
@@ -55,6 +60,7 @@ class Recorder:
     def __init__(
         self, store: Store, *, redact: Redact | None = None, max_pending: int = 10_000, linger: float = 0.002
     ) -> None:
+        """`max_pending`: rows that may wait to be written; one with a large body counts as several."""
         self.epoch = 0
         """Grows whenever rows may not have reached the store: whoever remembers "already stored" must forget it
         then."""
@@ -70,7 +76,7 @@ class Recorder:
         self._room: asyncio.Event = asyncio.Event()
         self._thread: threading.Thread | None = None
         self._closing = False
-        self._kept: list[Row] = []  # the thread's alone
+        self._kept: list[_Item] = []  # the thread's alone
 
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
@@ -105,8 +111,9 @@ class Recorder:
         Raises:
             StoreError: the queue is full and the store cannot be written. The rows were not taken.
         """
-        await self._admit(len(rows))
-        self._posted.append(_Item(rows, None))
+        weight = sum(map(_weight, rows))
+        await self._admit(weight)
+        self._posted.append(_Item(rows, None, weight))
         if self._timer is None:
             self._timer = self._loop.call_later(self._linger, self._hand_over)
 
@@ -119,9 +126,10 @@ class Recorder:
         Raises:
             StoreError: they could not be written.
         """
-        await self._admit(len(rows))
+        weight = sum(map(_weight, rows))
+        await self._admit(weight)
         waiter = self._loop.create_future()
-        self._hand_over(_Item(rows, waiter))
+        self._hand_over(_Item(rows, waiter, weight))
         await waiter
 
     def _hand_over(self, *items: _Item) -> None:
@@ -134,11 +142,11 @@ class Recorder:
         if handed:
             self._queue.put(handed)
 
-    async def _admit(self, count: int) -> None:
+    async def _admit(self, weight: int) -> None:
         """Wait until there is room, and take it."""
         if self._thread is None or self._closing:
             raise RuntimeError("The recorder is not running: use it inside `async with`.")
-        while self._pending and self._pending + count > self._max_pending:
+        while self._pending and self._pending + weight > self._max_pending:
             if self._failing is not None:
                 self.epoch += 1
                 raise StoreError(str(self._failing)) from self._failing
@@ -150,7 +158,7 @@ class Recorder:
                 raise
             if self._closing:
                 raise RuntimeError("The recorder was stopped while rows waited for room.")
-        self._pending += count
+        self._pending += weight
 
     def _report(self, results: Sequence[tuple[_Item, StoreError | None]], released: int) -> None:
         """On the loop: what became of a batch."""
@@ -187,14 +195,15 @@ class Recorder:
 
     def _write(self, items: Sequence[_Item]) -> None:
         """Write what an earlier batch left and these, and report."""
-        left = len(self._kept)
+        held = sum(item.weight for item in (*self._kept, *items))
         ready, results = self._redact_all(items)
-        ready = [*(_Item([row], None) for row in self._kept), *ready]
+        ready = [*self._kept, *ready]
         if not ready and not results:
             return
         results += zip(ready, self._store_all(ready), strict=True)
-        self._kept = [row for item, error in results if error is not None for row in _worth_keeping(item, error)]
-        released = left + sum(len(item.rows) for item in items) - len(self._kept)
+        kept = [row for item, error in results if error is not None for row in _worth_keeping(item, error)]
+        self._kept = [_Item([row], None, _weight(row)) for row in kept]
+        released = held - sum(item.weight for item in self._kept)
         with suppress(RuntimeError):  # the loop was closed without waiting for us
             self._loop.call_soon_threadsafe(self._report, results, released)
 
@@ -206,7 +215,7 @@ class Recorder:
         failed: list[tuple[_Item, StoreError | None]] = []
         for item in items:
             try:
-                ready.append(_Item([redacted(row, self._redact) for row in item.rows], item.waiter))
+                ready.append(_Item([redacted(row, self._redact) for row in item.rows], item.waiter, item.weight))
             except Exception as error:
                 # Its message may quote what it was to hide.
                 _log.error("The redaction hook raised %s; the rows are not kept.", type(error).__name__)
@@ -256,6 +265,15 @@ class Recorder:
             except queue.Empty:
                 return items, True
         return items, False
+
+
+def _weight(row: Row) -> int:
+    size = 0
+    if isinstance(row, BlobRow | NodeRow):
+        size = len(row.body)
+    elif isinstance(row, ToolCallRow):
+        size = len(row.arguments) + len(row.result or b"") + len(row.shown or b"")
+    return 1 + size // _PIECE
 
 
 def _worth_keeping(item: _Item, error: StoreError) -> Sequence[Row]:
