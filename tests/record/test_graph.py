@@ -128,6 +128,17 @@ def test_a_reply_is_handed_out_as_such_and_known_from_then_on() -> None:
     assert graph.request(CHAT, [_user("a"), _assistant("b")]) == (node, [])
 
 
+@given(MESSAGES, MESSAGES)
+def test_messages_that_follow_a_named_node_are_the_same_nodes_as_in_a_whole_conversation(
+    before: Sequence[bytes], after: Sequence[bytes]
+) -> None:
+    whole, rows = SessionGraph().request(CHAT, [*before, *after])
+    parent = rows[len(before) - 1]
+    fresh = SessionGraph()  # as after a restart
+    assert fresh.request(CHAT, after, (parent.id, parent.depth)) == (whole, rows[len(before) :])
+    assert fresh.request(CHAT, [], (parent.id, parent.depth)) == (parent.id, [])
+
+
 def test_a_message_that_cannot_be_read_leaves_no_trace() -> None:
     graph = SessionGraph()
     with pytest.raises(BadBody):

@@ -199,7 +199,7 @@ class Models:
         address = _address(provider)
         if provider.litellm == "custom_openai/":
             address = address or provider.base_url
-        elif address is not None:  # litellm adds the version by itself, as the provider's own SDK does
+        elif address is not None and provider.name == "anthropic":  # there, litellm adds the version by itself
             address = address.removesuffix(provider.version)
         return self._translated(
             f"litellm/{provider.name}",

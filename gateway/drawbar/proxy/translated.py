@@ -17,6 +17,7 @@ from drawbar.proxy.upstream import Exchange, Headers, UpstreamError, UpstreamRep
 from drawbar.wire import TRANSLATORS
 from drawbar.wire.dialect import BadBody, Dialect
 from drawbar.wire.framing import Framing
+from drawbar.wire.gemini_names import camel
 from drawbar.wire.tolerant import dump, load_object
 
 _NOT_THE_CLIENTS: Final = frozenset(
@@ -123,6 +124,8 @@ def _taken(dialect: str, call: Callable[..., Any], fields: dict[str, Any]) -> tu
     kept = {name: value for name, value in fields.items() if name not in _NOT_THE_CLIENTS}
     if dialect == "chat":
         return kept, []
+    if dialect == "gemini":
+        fields = kept = {camel(name): value for name, value in kept.items()}
     known = _GEMINI if dialect == "gemini" else inspect.signature(call).parameters.keys()
     return {k: v for k, v in kept.items() if k in known}, [f"`{name}`" for name in fields if name not in known]
 

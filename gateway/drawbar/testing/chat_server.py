@@ -82,7 +82,10 @@ class ChatServer:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         raw = await request.read()
-        asked = Scripted(route_of(request.path, request.query_string), raw, self._kept)
+        route = route_of(request.path, request.query_string)
+        if route is None:
+            raise web.HTTPNotFound
+        asked = Scripted(route, raw, self._kept)
         if asked.route.kind == "count":
             return web.Response(body=asked.count(), content_type="application/json")
         headers = {name.lower(): value for name, value in request.headers.items()}

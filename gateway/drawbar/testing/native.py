@@ -10,7 +10,7 @@ import orjson
 
 from drawbar.testing.script import Message
 from drawbar.wire import TRANSLATORS
-from drawbar.wire.route import CHAT_TURN, Route, read_route
+from drawbar.wire.route import Route, read_route
 from drawbar.wire.tolerant import dump, load_object
 from drawbar.wire.translator import Chat, Said
 
@@ -20,11 +20,12 @@ _PATH: Final = re.compile(
 _NAMES: Final = ("previous_response_id", "conversation")
 
 
-def route_of(path: str, query: str) -> Route:
-    """The route that a path ends in, whatever stands before it."""
+def route_of(path: str, query: str) -> Route | None:
+    """The route that a path ends in, whatever stands before it; None when no model is asked there."""
     found = _PATH.fullmatch(path)
-    end = found[1] if found is not None else ""
-    return read_route(f"/{end}" if ":" in end else f"/v1/{end}", query) or CHAT_TURN
+    if found is None:
+        return None
+    return read_route(f"/{found[1]}" if ":" in found[1] else f"/v1/{found[1]}", query)
 
 
 class Scripted:
