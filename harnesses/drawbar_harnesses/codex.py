@@ -50,6 +50,8 @@ class CodexHarness(CommandLineAgent):
             "env_key": "DRAWBAR_KEY",
             "wire_api": "responses",
             "stream_idle_timeout_ms": LONG * 1000,
+            "request_max_retries": 2,
+            "stream_max_retries": 2,
         }
         return configuration | {
             "analytics": {"enabled": False},

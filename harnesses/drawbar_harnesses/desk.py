@@ -1,4 +1,4 @@
-"""Where one rollout's agent works: a home and a working directory of its own, and an environment that keeps it there."""
+"""Where one rollout's agent works: a home and a directory of its own, and an environment that keeps it there."""
 
 from __future__ import annotations
 

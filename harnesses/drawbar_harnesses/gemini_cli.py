@@ -35,7 +35,7 @@ class GeminiCliHarness(CommandLineAgent):
             "mcpServers": {SERVER: {"httpUrl": desk.assignment.mcp_url, "trust": True, "timeout": LONG * 1000}},
             "privacy": {"usageStatisticsEnabled": False},
             "telemetry": {"enabled": False},
-            "general": {"enableAutoUpdate": False, "enableAutoUpdateNotification": False},
+            "general": {"enableAutoUpdate": False, "enableAutoUpdateNotification": False, "maxAttempts": 2},
             "security": {"auth": {"selectedType": "gemini-api-key"}},
             "model": {"skipNextSpeakerCheck": True},
         }

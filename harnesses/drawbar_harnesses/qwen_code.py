@@ -48,7 +48,7 @@ class QwenCodeHarness(CommandLineAgent):
             "telemetry": {"enabled": False},
             "general": {"enableAutoUpdate": False, "disableAutoUpdate": True, "disableUpdateNag": True},
             "memory": {"enableManagedAutoMemory": False, "enableManagedAutoDream": False},
-            "model": {"generationConfig": {"timeout": LONG * 1000, "maxRetries": 1}},
+            "model": {"generationConfig": {"timeout": LONG * 1000, "maxRetries": 0}},
             "ui": {"enableFollowupSuggestions": False},
             "security": {"auth": {"selectedType": "openai"}},
             "tools": tools,
