@@ -33,8 +33,7 @@ class InProcessUpstream:
             said = f"{self.name} is an in-process model: it knows no {route.path}."
             raise UpstreamError("upstream_rejected", said, status=404)
         translator = TRANSLATORS[route.dialect.name]
-        asked = _read(translator, exchange.body)
-        tokens = sum(map(words, asked.messages)) + words(asked.tools)
+        asked, tokens = _read(translator, exchange.body)
         if route.kind == "count":
             return MadeReply([translator.count(tokens)])
         message = await self._reply(asked, exchange)
@@ -106,10 +105,12 @@ def words(value: Any) -> int:
     return int(value is not None)
 
 
-def _read(translator: Translator, body: bytes) -> Chat:
+def _read(translator: Translator, body: bytes) -> tuple[Chat, int]:
+    """The request, and how many tokens it counts for."""
     try:
-        return translator.chat(body)
-    except BadBody as error:
+        chat = translator.chat(body)
+        return chat, sum(map(words, chat.messages)) + words(chat.tools)
+    except (BadBody, RecursionError) as error:
         said = f"This request cannot be read: {error}."
         raise UpstreamError("upstream_rejected", said, status=400, code="bad_request") from error
 

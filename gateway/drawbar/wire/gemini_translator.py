@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from drawbar.wire.chat_writer import chat_messages, function, objects, pieces
+from drawbar.wire.dialect import BadBody
 from drawbar.wire.fields import fields
 from drawbar.wire.gemini import GeminiDialect
 from drawbar.wire.gemini_names import camel, get
@@ -27,7 +28,11 @@ class GeminiTranslator:
         messages = chat_messages([_DIALECT.normal(raw) for raw in request.messages], lost)
         envelope = load_object(request.envelope, "the request")
         lost |= {f"`{name}`": None for name in _LOST if get(envelope, name)}
-        return Chat(messages, list(_tools(load(request.tools or b"[]"), lost)), lost=tuple(lost))
+        try:
+            tools = list(_tools(load(request.tools or b"[]"), lost))
+        except RecursionError as error:
+            raise BadBody("a tool's schema is nested too deeply") from error
+        return Chat(messages, tools, lost=tuple(lost))
 
     def recalled(self, body: bytes, conversation: Sequence[bytes]) -> bytes:
         """Each request carries its whole conversation."""

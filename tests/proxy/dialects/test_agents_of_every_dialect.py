@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import anthropic
+import orjson
 import pytest
 
 from drawbar.proxy.models import Models
@@ -231,3 +232,21 @@ async def test_a_request_cannot_steer_where_a_translation_goes(serve: MakeHouse)
         }
         assert "mine" in await (await house.post(await house.session(), body, path="/v1/messages")).text()
         assert not other.requests
+
+
+@pytest.mark.parametrize("levels", [300, 950])
+async def test_a_request_that_is_nested_deeply_never_breaks_the_gateway(
+    serve: MakeHouse, native: Native, levels: int
+) -> None:
+    deep = orjson.Fragment(b'{"a":' * levels + b"1" + b"}" * levels)
+    tool = {"parameters": deep, "input_schema": deep, "type": "function", "name": "f", "function": {"parameters": deep}}
+    async with serve(models=Models(in_process={"oracle": ScriptedModel(["a"])})) as house:
+        session = await house.session()
+        path, body = native.asked(model="oracle")
+        del tool["type" if native.dialect == "messages" else "input_schema"]
+        tools = [{"functionDeclarations": [tool]}] if native.dialect == "gemini" else [tool]
+        raw = orjson.dumps({**body, "tools": tools})
+        response = await house.post(None, raw, path=path, headers=native.key(session.key))
+        assert response.status in (200, 400)
+        (call,) = (await house.trajectory(session)).calls
+        assert call.status == {200: "answered", 400: "refused" if levels > 900 else "failed"}[response.status]
