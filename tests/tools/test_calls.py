@@ -16,7 +16,7 @@ from drawbar.errors import StoreError
 from drawbar.server import PythonServer
 
 if TYPE_CHECKING:
-    from tests.tools.conftest import Desk, DeskMaker
+    from tests.tools.conftest import Desk, DeskMaker, Plain
 
 Until = Callable[[Callable[[], object]], Awaitable[None]]
 
@@ -127,6 +127,24 @@ async def test_a_result_over_the_cap_is_cut_and_says_so_to_both(desk: Desk) -> N
     assert call.result is not None
     assert call.result["_meta"]["dev.drawbar/cut"]["bytes"] > 3000
     assert "cut" not in call.result["content"][0]["text"]
+
+
+async def test_a_large_result_of_an_odd_shape_is_cut_too(desk: Desk, plain: Plain) -> None:
+    session = await desk.session(Environment(name="e", servers={"s": plain(max_result_bytes=500)}))
+    reply = await desk.call(session, "odd")
+    assert "The gateway cut this result: it had 300," in reply.text
+    assert (reply.result["isError"], len(reply.body) < 1000) == (True, True)
+    (call,) = desk.recorded(session)
+    assert len(repr(call)) < 2000
+
+
+async def test_half_an_emoji_reaches_neither_side_and_harms_nothing(desk: Desk, plain: Plain) -> None:
+    session = await desk.session(Environment(name="e", servers={"s": plain(timeout=5)}))
+    params = rb'{"name":"halves","arguments":{"text":"cut \ud83d"}}'
+    body = b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":' + params + b"}"
+    assert (await desk.post(session, body)).text == "cut \ufffd and \ufffd"
+    (call,) = desk.recorded(session)
+    assert (call.arguments, call.text) == ({"text": "cut \ufffd"}, "cut \ufffd and \ufffd")
 
 
 async def test_what_an_agent_says_in_our_name_does_not_reach_the_server(desk: Desk) -> None:

@@ -177,6 +177,14 @@ async def test_a_server_that_quotes_our_key_is_not_repeated(serving: Serving, st
     assert "key-of-ours" not in str(raised.value)
 
 
+async def test_half_an_emoji_in_an_answer_is_read(serving: Serving) -> None:
+    async def answer(web: Web, message: dict[str, Any], headers: dict[str, str]) -> Any:
+        return said(message, text("cut \ud83d")) if message else (405, {}, b"")
+
+    async with connected(Web(answer), serving) as made:
+        assert await made.call(ToolRequest("ask", {})) == text("cut \ufffd")
+
+
 async def test_a_redirect_on_the_same_origin_is_followed(serving: Serving) -> None:
     async def answer(web: Web, message: dict[str, Any], _: dict[str, str]) -> Any:
         return said(message, text("hi")) if message else (405, {}, b"")

@@ -151,3 +151,20 @@ def test_errors_are_in_the_shape_that_openai_has() -> None:
 )
 def test_a_providers_error_is_read_in_whatever_shape(raw: bytes, said: str) -> None:
     assert CHAT.error_message(raw) == said
+
+
+@pytest.mark.parametrize("half", [rb"\ud83d", rb"\uDC00", rb"\ud83d b"])
+def test_half_an_emoji_does_not_keep_a_request_from_being_read(half: bytes) -> None:
+    body = b'{"model":"m","messages":[{"role":"user","content":"a ' + half + b'"}],"user":"' + half + b'"}'
+    request = CHAT.split(body)
+    (message,) = request.messages
+    assert json.loads(message)["content"].startswith("a \ufffd")
+    assert json.loads(request.envelope)["user"].startswith("\ufffd")
+    assert CHAT.patch(body, {}) is body
+    patched = json.loads(CHAT.patch(body, {"model": "n"}))
+    assert (patched["model"], patched["messages"]) == ("n", [json.loads(message)])
+
+
+def test_what_is_no_json_is_not_healed() -> None:
+    with pytest.raises(BadBody, match="not JSON"):
+        CHAT.split(rb'{"model":"m","messages":[{"role":"user","content":"a \ud83d"}]')

@@ -23,6 +23,8 @@ from drawbar.tools.connection import OnProgress
 from drawbar.tools.peer import Peer
 from drawbar.tools.protocol import Json
 from drawbar.tools.warden import Warden, kill_group
+from drawbar.wire.dialect import BadBody
+from drawbar.wire.tolerant import load_whole
 
 logger = logging.getLogger(__name__)
 
@@ -145,8 +147,8 @@ class Child:
         try:
             async for line in _lines(self._process.stdout):
                 try:
-                    message = orjson.loads(line)
-                except orjson.JSONDecodeError:
+                    message = load_whole(line)
+                except BadBody:
                     self._last_words.append(
                         line[:500].decode(errors="replace")
                     )  # print() in a server: it may say why it dies

@@ -24,6 +24,8 @@ from drawbar.tools.pool import Pool, close_all
 from drawbar.tools.protocol import Json
 from drawbar.tools.quirks import suited
 from drawbar.tools.toolset import Member, Toolset
+from drawbar.wire.dialect import BadBody
+from drawbar.wire.tolerant import load_whole
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -189,9 +191,9 @@ class ToolSide:
         self, session: Session, scope: Scope, headers: dict[str, str], receive: Receive, send: Send, raw: bytes
     ) -> None:
         try:
-            body: Any = orjson.loads(raw)
-        except orjson.JSONDecodeError as error:
-            await _refuse(send, None, Refusal(protocol.PARSE_ERROR, f"The body is not JSON: {error}", 400))
+            body: Any = load_whole(raw)
+        except BadBody as error:
+            await _refuse(send, None, Refusal(protocol.PARSE_ERROR, f"The body is {error}", 400))
             return
         if not isinstance(body, dict) or body.get("jsonrpc") != "2.0":
             message = "The body must be one JSON-RPC 2.0 message; batches are not taken."

@@ -17,6 +17,8 @@ from drawbar.tools.connection import OnProgress, RefusedByServer
 from drawbar.tools.peer import answer_to
 from drawbar.tools.protocol import Json
 from drawbar.tools.sse import EventReader
+from drawbar.wire.dialect import BadBody
+from drawbar.wire.tolerant import load_whole
 
 MAX_MESSAGE = 64 * 1024 * 1024
 """Bytes of one message, beyond which a server is taken to be broken."""
@@ -148,8 +150,8 @@ async def _read(response: ClientResponse) -> bytes:
 
 def _load(data: bytes) -> Json:
     try:
-        message: Any = orjson.loads(data)
-    except orjson.JSONDecodeError:
+        message: Any = load_whole(data)
+    except BadBody:
         raise ToolServerError(f"answered with something that is not JSON: {data[:100]!r}") from None
     if not isinstance(message, dict):
         raise ToolServerError(f"answered with something that is no JSON-RPC message: {data[:100]!r}")

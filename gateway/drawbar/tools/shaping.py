@@ -7,7 +7,7 @@ plane, and with `observation="text"` without what only some harnesses would show
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import orjson
 
@@ -34,7 +34,8 @@ def shape(result: Json, observation: Observation, cap: int) -> Shaped:
     kept_json = orjson.dumps(result)
     size, kept = len(kept_json), result
     if size > cap:
-        kept = {**_cut(result, cap), "_meta": {**_meta(result), protocol.CUT_KEY: {"bytes": size}}}
+        kept = _cut(result, cap)
+        kept["_meta"] = {**_meta(kept), protocol.CUT_KEY: {"bytes": size}}
         kept_json = orjson.dumps(kept)
     shown = _shown(kept, observation)
     if size > cap:
@@ -68,10 +69,11 @@ def _shown(kept: Json, observation: Observation) -> Json:
 
 
 def _cut(result: Json, cap: int) -> Json:
-    """As much of the content as fits: texts are cut, other blocks that do not fit leave a note in their place."""
+    """As much as fits, the content first: texts are cut, other blocks that do not fit leave a note in their place."""
     left = cap
     content: list[Json] = []
-    for block in result.get("content") or ():
+    blocks = result.get("content")
+    for block in blocks if isinstance(blocks, list) else ():
         size = len(orjson.dumps(block))
         if size > left:
             block = _shortened(block, left, size)
@@ -79,16 +81,19 @@ def _cut(result: Json, cap: int) -> Json:
         else:
             left -= size
         content.append(block)
-    cut = {**result, "content": content}
-    if "structuredContent" in cut and len(orjson.dumps(cut["structuredContent"])) > left:
-        del cut["structuredContent"]
+    cut: Json = {"content": content}
+    for key, value in result.items():
+        if key != "content" and (key == "isError" or len(orjson.dumps(value)) <= left):
+            cut[key] = value
+            left -= len(orjson.dumps(value))
     return cut
 
 
-def _shortened(block: Json, left: int, size: int) -> Json:
-    if isinstance(text := block.get("text"), str):
+def _shortened(block: Any, left: int, size: int) -> Json:
+    if isinstance(block, dict) and isinstance(text := block.get("text"), str):
         return {**block, "text": text.encode()[:left].decode(errors="ignore")}
-    return _text(f"[{block.get('type', 'something')} of {size:,} bytes left out]")
+    kind = block.get("type", "something") if isinstance(block, dict) else "something"
+    return _text(f"[{kind} of {size:,} bytes left out]")
 
 
 def _meta(result: Json) -> Json:

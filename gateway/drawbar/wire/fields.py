@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from drawbar.wire.dialect import BadBody
-from drawbar.wire.tolerant import dump, load
+from drawbar.wire.tolerant import dump, load, load_whole
 
 _FIELDS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _ITEMS: Final = msgspec.json.Decoder(list[msgspec.Raw])
@@ -27,7 +27,22 @@ def fields(body: bytes) -> dict[str, msgspec.Raw]:
     try:
         return _FIELDS.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise BadBody(_why(body, error)) from error
+        halves = _with_halves(body)
+        if halves is None:
+            raise BadBody(_why(body, error)) from error
+        return halves
+
+
+def _with_halves(body: bytes) -> dict[str, msgspec.Raw] | None:
+    """Of an object that only halves of surrogate pairs keep from being read (agents cut texts in the middle of an
+    emoji), the values with those replaced. None for anything else."""
+    if b"\\ud" not in body and b"\\uD" not in body:
+        return None
+    try:
+        value = load_whole(body)
+        return {key: msgspec.Raw(dump(item)) for key, item in value.items()} if isinstance(value, dict) else None
+    except (BadBody, RecursionError):
+        return None
 
 
 def items(value: msgspec.Raw | bytes, what: str) -> list[bytes]:

@@ -25,6 +25,14 @@ def load(data: bytes | str) -> Any:
             raise BadBody(f"not JSON: {error}") from error
 
 
+def load_whole(data: bytes) -> Any:
+    """The same, its texts whole, so that it can be written again. Raises `BadBody`."""
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return whole(load(data))
+
+
 def load_object(data: bytes | str, what: str) -> dict[str, Any]:
     """A JSON object. Raises `BadBody`, naming `what` it was to be."""
     value = load(data)

@@ -29,6 +29,8 @@ TOOLS = [
     {"name": "recall", "description": "Gives it back.", "inputSchema": NONE},
     {"name": "environment", "description": "Its variables.", "inputSchema": NONE},
     {"name": "child", "description": "Starts a process that ignores everything; its number.", "inputSchema": NONE},
+    {"name": "halves", "description": "A text with half an emoji.", "inputSchema": TEXT},
+    {"name": "odd", "description": "A large result of no known shape.", "inputSchema": NONE},
     {"name": "cancelled", "description": "Requests that were cancelled.", "inputSchema": NONE},
 ]
 lock = threading.Lock()
@@ -65,6 +67,10 @@ def run(tool: str, params: dict[str, Any]) -> dict[str, Any]:
         return text("done")
     if tool == "big":
         return text("x" * 100_000)
+    if tool == "halves":
+        return text(arguments["text"] + " and \ud83d")
+    if tool == "odd":
+        return {"content": "x" * 100_000, "_meta": {"a": "y" * 100_000}, "more": "z" * 100_000, "isError": True}
     if tool == "remember":
         memory.append(arguments["text"])
         return text("kept")
