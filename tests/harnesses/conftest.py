@@ -73,7 +73,7 @@ def desk_at(tmp_path: Path) -> DeskAt:
         environment = Environment(**{"name": "weather", "tools": [weather], "tasks": tasks, **changes})
         store = Store.open(tmp_path / "desk.db")
         async with serve_chat(lines, in_order=in_order) as server:
-            models = Models(base_url=server.base_url, api_key="provider-secret", dialects=["chat"])
+            models = Models(base_url=server.base_url, api_key="provider-secret")
             settings = Settings(retries=RetryPolicy(attempts=1))
             gateway = Gateway(store, models, environments={environment.name: environment}, settings=settings)
             async with gateway, serving(gateway, grace=1) as url:
