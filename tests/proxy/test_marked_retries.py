@@ -187,3 +187,32 @@ async def test_an_answer_is_kept_without_the_conversation_that_it_answers(house:
     assert flight.call.request is None
     await house.gateway.end(session.id, stop="completed")
     assert not session.flights
+
+
+async def test_a_retry_without_a_session_gets_the_answer_of_its_own_client_alone(
+    house: House, provider: Provider
+) -> None:
+    ask = {"model": "m", "messages": HI}
+    mine, other = {"authorization": "Bearer mine"}, {"authorization": "Bearer other"}
+    first = await (await house.post(None, ask, headers={**FIRST, **mine})).read()
+    again = await (await house.post(None, ask, headers={**AGAIN, **mine})).read()
+    assert (first, len(provider.raw)) == (again, 1)
+    await house.post(None, ask, headers={**AGAIN, **other})
+    assert len(provider.raw) == 2
+    await house.gateway.recorder.commit()
+    assert len(house.gateway.store.sessions()) == 2
+
+
+async def test_the_answers_that_are_kept_are_bounded_by_their_size(
+    house: House, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("drawbar.proxy.flight._ROOM", 1000)
+
+    async def answer(request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
+        return web.json_response(provider.completion("x" * 600))
+
+    provider.answer = answer
+    session = await house.session()
+    for number in range(3):
+        await house.post(session, {"model": "m", "messages": HI, "seed": number}, headers=FIRST)
+    assert len(session.flights) == 1

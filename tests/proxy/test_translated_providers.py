@@ -102,3 +102,28 @@ async def test_a_provider_that_litellm_does_not_know_is_told(translated: House) 
 
 def test_a_target_says_where_it_leads() -> None:
     assert Target(LiteLLMUpstream(), "gemini/x").label == "litellm/gemini/x"
+
+
+async def test_a_client_cannot_steer_where_a_providers_key_goes(translated: House, provider: Provider) -> None:
+    session = await translated.session()
+    steering = {
+        "api_base": "http://127.0.0.1:9", "base_url": "http://127.0.0.1:9", "api_key": "mine", "mock_response": "no",
+        "use_litellm_proxy": True, "aws_bedrock_runtime_endpoint": "x", "vertex_credentials": "/a/file", "top_k": 5,
+    }  # fmt: skip
+    response = await translated.post(session, {"model": "anthropic/claude-x", "messages": HI, **steering})
+    assert (await response.json())["choices"][0]["message"]["content"] == "bonjour"
+    assert provider.requests[0].headers["x-api-key"] == "sk-ant-secret"
+    assert provider.bodies[0]["top_k"] == 5
+    assert not steering.keys() - {"top_k"} & provider.bodies[0].keys()
+
+
+async def test_a_key_that_the_provider_quotes_is_not_repeated(translated: House, provider: Provider) -> None:
+    async def refuse(request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
+        error = {"type": "authentication_error", "message": "bad key " + request.headers["x-api-key"]}
+        return web.json_response({"type": "error", "error": error}, status=401)
+
+    provider.answer = refuse
+    session = await translated.session()
+    response = await translated.post(session, {"model": "anthropic/claude-x", "messages": HI})
+    assert (response.status, "bad key ***" in await response.text()) == (401, True)
+    assert "sk-ant-secret" not in await response.text() + repr(await translated.trajectory(session))

@@ -123,7 +123,7 @@ class Call:
         """The rows once a retry was given the answer that its first client did not wait for."""
         self._count_turn()
         self.row = msgspec.structs.replace(self.row, status="answered", cause=None, error=None)
-        return [self.row]
+        return self._and_session([self.row])
 
     def _count_turn(self) -> None:
         if not self.counted:

@@ -11,8 +11,8 @@ import anyio.to_thread
 from drawbar.errors import StoreError
 from drawbar.proxy.call import Call
 from drawbar.proxy.client import JSON, BodyTooLarge, Client, ClientGone
-from drawbar.proxy.flight import Flight, Outlet, prune
-from drawbar.proxy.headers import NO_RETRY, upstream_headers
+from drawbar.proxy.flight import LIVE_KEPT, MOST_KEPT, Flight, Outlet, prune
+from drawbar.proxy.headers import NO_RETRY, client_keys, upstream_headers
 from drawbar.proxy.models import Models, Target
 from drawbar.proxy.relay import Relay
 from drawbar.proxy.settings import Settings
@@ -38,6 +38,7 @@ class ModelSide:
         self.recorder = recorder
         self.models = models
         self.settings = settings
+        self._live_flights: dict[object, Flight] = {}
         self.unrecorded = 0
         """Answers that were given although they could not be recorded (`recording="best-effort"`)."""
 
@@ -52,19 +53,21 @@ class ModelSide:
             await self._too_large(session, route, client)
             return
         call = Call(session, route, self.recorder.epoch)
-        if session.live or (mark := client.headers.get(_RETRY_MARK)) is None:
+        mark = client.headers.get(_RETRY_MARK)
+        if mark is None:
             await self._carry(call, body, Outlet(client, None), key)
             return
-        same = (route.path, len(body), hash(body))
-        known = session.flights.get(same)
+        flights = self._live_flights if session.live else session.flights
+        same = (route.path, len(body), hash(body), *(client_keys(client) if session.live else ()))
+        known = flights.get(same)
         if mark != b"0" and known is not None and await self._replayed(known, client):
             return
-        flight = session.flights[same] = Flight(call)
+        flight = flights[same] = Flight(call)
         try:
             await self._carry(call, body, Outlet(client, flight), key)
         finally:
             flight.finish()
-            prune(session.flights)
+            prune(flights, LIVE_KEPT if session.live else MOST_KEPT)
 
     async def _carry(self, call: Call, body: bytes, outlet: Outlet, key: str | None) -> None:
         """A call that repeats no other."""

@@ -13,13 +13,18 @@ if TYPE_CHECKING:
     from drawbar.proxy.call import Call
 
 _LARGEST_KEPT: Final = 4 * 1024 * 1024
-_MOST_KEPT: Final = 4
+MOST_KEPT: Final = 4
+"""Answers that a session keeps for retries."""
+LIVE_KEPT: Final = 64
+"""Answers that are kept for retries of all requests without a session."""
+_ROOM: Final = 32 * 1024 * 1024
+"""Bytes of the answers that are kept in one place."""
 
 
 class Flight:
     """One answer: under way, then finished. Retries that join it get what was said before and what comes."""
 
-    __slots__ = ("_parts", "_size", "_waiting", "call", "finished", "followers", "good", "head", "on_empty")
+    __slots__ = ("_parts", "_waiting", "call", "finished", "followers", "good", "head", "on_empty", "size")
 
     def __init__(self, call: Call) -> None:
         self.call = call
@@ -31,7 +36,7 @@ class Flight:
         self.on_empty: Callable[[], None] | None = None
         """Called when the last follower has left before the end."""
         self._parts: list[bytes] = []
-        self._size = 0
+        self.size = 0
         self._waiting: list[asyncio.Future[None]] = []
 
     def start(self, status: int, headers: Headers) -> None:
@@ -40,13 +45,13 @@ class Flight:
 
     def add(self, data: bytes) -> None:
         self._parts.append(data)
-        self._size += len(data)
+        self.size += len(data)
         self._wake()
 
     def finish(self) -> None:
         self.finished = True
         self.call.request = None  # a whole conversation, of which only the answer may be asked for again
-        self.good = self.good and self._size <= _LARGEST_KEPT
+        self.good = self.good and self.size <= _LARGEST_KEPT
         self._wake()
 
     async def follow(self, client: Client) -> None:
@@ -88,13 +93,16 @@ class Flight:
                     future.set_result(None)
 
 
-def prune(flights: dict[object, Flight]) -> None:
+def prune(flights: dict[object, Flight], most: int) -> None:
     """Forget answers that are of no use again, and the oldest of those that are."""
     for key in [key for key, flight in flights.items() if flight.finished and not flight.good]:
         del flights[key]
     finished = [key for key, flight in flights.items() if flight.finished]
-    for key in finished[: max(0, len(finished) - _MOST_KEPT)]:
-        del flights[key]
+    room = _ROOM
+    for number, key in enumerate(reversed(finished), start=1):
+        room -= flights[key].size
+        if number > most or room < 0:
+            del flights[key]
 
 
 class Outlet:

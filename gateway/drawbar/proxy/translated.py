@@ -11,6 +11,7 @@ from typing import Any, Final, cast
 
 import anyio.to_thread
 
+from drawbar.hiding import hidden, secret_values
 from drawbar.proxy.in_process import MadeReply, streamed
 from drawbar.proxy.prices import cost
 from drawbar.proxy.upstream import Exchange, Headers, UpstreamError, UpstreamReply
@@ -21,12 +22,18 @@ from drawbar.wire.gemini_names import camel
 from drawbar.wire.tolerant import dump, load_object
 
 _NOT_THE_CLIENTS: Final = frozenset(
-    "api_base base_url api_key api_version client custom_llm_provider drop_params extra_body extra_headers extra_query "
-    "fallbacks headers litellm_params max_retries mock_response model_list num_retries organization "
+    "api_base base_url api_key api_version client custom_llm_provider deployment_id drop_params extra_body "
+    "extra_headers extra_query fallbacks headers litellm_params max_retries mock_response model_list num_retries organization "
     "proxy_server_request shared_session ssl_verify timeout".split()
 )
 """Arguments by which litellm is steered: in a request's body they could send a provider's key anywhere."""
 
+
+_MORE_OF_CHAT: Final = frozenset(
+    "cache_control chat_template_kwargs enable_thinking metadata min_p prompt_cache_retention reasoning "
+    "repetition_penalty safety_settings top_k".split()
+)
+"""Fields of requests that litellm passes on to providers although its function does not name them."""
 
 _GEMINI: Final = frozenset({"contents", "tools", "systemInstruction", "generationConfig", "toolConfig"})
 
@@ -119,14 +126,12 @@ def _call_for(dialect: str, litellm: Any) -> Callable[..., Any]:
 def _taken(dialect: str, call: Callable[..., Any], fields: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """The fields that this function takes; and the names of the others, which it would pass on to who knows them not.
 
-    In chat it sorts them out by itself.
+    What litellm is steered by has more names than anybody can list: only what is known to be the client's is taken.
     """
     kept = {name: value for name, value in fields.items() if name not in _NOT_THE_CLIENTS}
-    if dialect == "chat":
-        return kept, []
     if dialect == "gemini":
         fields = kept = {camel(name): value for name, value in kept.items()}
-    known = _GEMINI if dialect == "gemini" else inspect.signature(call).parameters.keys()
+    known = _GEMINI if dialect == "gemini" else inspect.signature(call).parameters.keys() | _MORE_OF_CHAT
     return {k: v for k, v in kept.items() if k in known}, [f"`{name}`" for name in fields if name not in known]
 
 
@@ -152,7 +157,8 @@ class _Stream:
                 yield self._framing.written([dump(_plain(chunk))], first=first, last=False)
                 first = False
         except Exception as error:
-            raise UpstreamError("upstream_broken", f"the provider broke off its answer: {error}") from error
+            said = _without_keys(str(error))
+            raise UpstreamError("upstream_broken", f"the provider broke off its answer: {said}") from error
         end = [b"[DONE]"] if self._dialect == "chat" else []
         yield self._framing.written(end, first=first, last=True)
 
@@ -184,6 +190,11 @@ def _imported() -> Any:
     return litellm
 
 
+def _without_keys(said: str) -> str:
+    """Some providers quote the key that they refuse; litellm finds it in the environment by itself."""
+    return hidden(said, secret_values(os.environ))
+
+
 def _refused(error: Exception, dialect: Dialect) -> MadeReply:
     """litellm's exceptions carry the provider's status; an error of litellm's own is a 500."""
     status = getattr(error, "status_code", None)
@@ -191,5 +202,5 @@ def _refused(error: Exception, dialect: Dialect) -> MadeReply:
     response = getattr(error, "response", None)
     asked = getattr(response, "headers", {}).get("retry-after") if response is not None else None
     headers = [(b"retry-after", str(asked).encode("latin-1"))] if asked else []
-    said = getattr(error, "message", None) or str(error)
+    said = _without_keys(getattr(error, "message", None) or str(error))
     return MadeReply([dialect.error(status, said, type(error).__name__)], status=status, headers=headers)
