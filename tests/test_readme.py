@@ -33,8 +33,14 @@ NEEDS_A_RUN = {
     "drawbar run --resume RUN",
 }
 SERVES = {"drawbar serve servers/wiki_search"}
-ASKS_A_PROVIDER = {command for command in COMMANDS if "--model" in command}
-PLAIN = [c for c in COMMANDS if c not in NEEDS_A_RUN | SERVES | ASKS_A_PROVIDER and "NAME" not in c and "ENV" not in c]
+INSTALLS = {"drawbar harness install codex", "drawbar run servers/wiki_search --harness codex --model gpt-5-mini"}
+"""Run by the agents' own tests, where they are installed."""
+ASKS_A_PROVIDER = {command for command in COMMANDS if "--model" in command} - INSTALLS
+PLAIN = [
+    c
+    for c in COMMANDS
+    if c not in NEEDS_A_RUN | SERVES | INSTALLS | ASKS_A_PROVIDER and "NAME" not in c and "ENV" not in c
+]
 
 
 def drawbar(command: str, store: Path, **env: str) -> subprocess.CompletedProcess[str]:
