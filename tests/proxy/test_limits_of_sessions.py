@@ -81,3 +81,17 @@ async def test_a_call_is_cut_when_the_sessions_time_is_up(house: House, provider
     assert len(provider.raw) == 1
     (call,) = (await house.trajectory(session)).calls
     assert (call.status, call.cause, session.stop) == ("failed", "limit_time", "limit_time")
+
+
+async def test_a_limit_that_cannot_see_what_is_spent_says_so_once(
+    house: House, provider: Provider, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def answer(request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
+        return web.json_response(provider.completion(usage=None))
+
+    provider.answer = answer
+    session = await house.session(limits=Limits(tokens=9, cost=0.5))
+    for _ in range(2):
+        await house.post(session, {**ASK, "model": "blind"})
+    said = [record.getMessage() for record in caplog.records if "custom/blind" in record.getMessage()]
+    assert [message.split()[3] for message in said] == ["cost", "tokens"]

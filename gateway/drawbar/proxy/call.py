@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from drawbar.proxy.models import Target
     from drawbar.sessions import Session
 
+_log = logging.getLogger(__name__)
 NO_USAGE: Final = Usage()
 
 
@@ -101,6 +104,11 @@ class Call:
         """The rows of a complete answer; it is a turn from now on."""
         rows = self._end(response, status="answered", http_status=status, cause=None, error=None)
         self._count_turn()
+        limits = self.session.limits
+        if limits.cost is not None and self.row.cost is None:
+            _warn_of_blind_limit(self.row.upstream, "cost")
+        if limits.tokens is not None and self.row.prompt_tokens is None:
+            _warn_of_blind_limit(self.row.upstream, "tokens")
         return rows
 
     def ended_badly(
@@ -215,6 +223,12 @@ class Call:
             cost = self.target.upstream.cost(self.target.model, prompt, usage.cached_tokens or 0, completion)
         session.cost += cost or 0.0
         return cost
+
+
+@cache
+def _warn_of_blind_limit(upstream: str, limit: str) -> None:
+    """Once for each; a limit that sees nothing must not pass for one that holds."""
+    _log.warning("The limit of %s does not see the calls to %s, which tells of none.", limit, upstream)
 
 
 def _instructions(request: Request) -> bytes:

@@ -23,8 +23,8 @@ from drawbar.wire.tolerant import dump, load_object
 
 _NOT_THE_CLIENTS: Final = frozenset(
     "api_base base_url api_key api_version client custom_llm_provider deployment_id drop_params extra_body "
-    "extra_headers extra_query fallbacks headers litellm_params max_retries mock_response model_list num_retries organization "
-    "proxy_server_request shared_session ssl_verify timeout".split()
+    "extra_headers extra_query fallbacks headers litellm_params max_retries mock_response model_list num_retries "
+    "organization proxy_server_request shared_session ssl_verify timeout".split()
 )
 """Arguments by which litellm is steered: in a request's body they could send a provider's key anywhere."""
 
