@@ -54,7 +54,10 @@ async def test_it_works_through_its_session_and_is_done_when_the_agent_has_answe
     opening = "\n".join(message.text for message in trajectory.messages[:-1])
     assert "Be brief." in opening
     assert "Is it raining in Ghent?" in opening
-    assert {finding.name for finding in trajectory.health} <= {"lossy_translation"}  # the provider speaks chat alone
+    assert not trajectory.health
+    if harness.name in OWN:  # nothing of an agent's own stands between the task and the model
+        assert trajectory.turns == 1
+        assert [message.text for message in trajectory.messages][:2] == ["Be brief.", "Is it raining in Ghent?"]
 
 
 async def test_the_agent_never_sees_the_answer_nor_the_providers_key(harness: Harness, desk_at: DeskAt) -> None:
