@@ -131,7 +131,7 @@ def test_odd_messages_are_taken_as_they_are(role: Any, parts: Any) -> None:
 
 @pytest.mark.parametrize("kind", ["functionResponse", "x"])
 def test_deep_messages_are_taken_as_they_are(kind: str) -> None:
-    deep = b'{"parts":[{"%b":' % kind.encode() * 90 + b"{}" + b"}]}" * 90
+    deep = b'{"parts":[{"%b":' % kind.encode() * 60 + b"{}" + b"}]}" * 60
     GEMINI.canonical(deep)
     GEMINI.normal(deep)
 

@@ -13,7 +13,9 @@ from rich.text import Text
 
 from drawbar.cli.output import counted
 from drawbar.trajectory import Trajectory
+from drawbar.wire.dialect import BadBody
 from drawbar.wire.message import Media, Message, Other, ToolResult, ToolUse
+from drawbar.wire.tolerant import dump, load_whole
 
 _STYLES = {"system": "dim", "user": "bold green", "assistant": "bold cyan", "tool": "bold magenta"}
 LINES = 12
@@ -181,7 +183,7 @@ def _arguments(use: ToolUse) -> str:
 
 
 def _value(value: Any) -> str:
-    return orjson.dumps(value).decode()
+    return dump(value).decode()
 
 
 def _indented(text: str, style: str) -> Padding:
@@ -201,12 +203,20 @@ def as_json(trajectory: Trajectory) -> dict[str, Any]:
         "rollout": trajectory.rollout, "attempt": trajectory.attempt, "status": trajectory.status,
         "stop": trajectory.stop, "error": trajectory.error, "started": trajectory.started, "ended": trajectory.ended,
         "reward": trajectory.reward, "completion": trajectory.completion, "metadata": dict(trajectory.metadata),
-        "branches": [[orjson.loads(node.body) for node in branch] for branch in trajectory.branches],
+        "branches": [[_body(node.body) for node in branch] for branch in trajectory.branches],
         "calls": _fields(trajectory.calls, {"message", "tools", "request_envelope", "response_envelope"}),
         "tool_calls": _fields(trajectory.tool_calls, set()),
         "scores": _fields(trajectory.scores, set()),
         "health": _fields(trajectory.health, set()),
     }  # fmt: skip
+
+
+def _body(body: bytes) -> Any:
+    """As its dialect said it; a redaction hook may have left no JSON."""
+    try:
+        return load_whole(body)
+    except BadBody:
+        return body.decode(errors="replace")
 
 
 def _fields(items: Iterable[Any], without: set[str]) -> list[dict[str, Any]]:

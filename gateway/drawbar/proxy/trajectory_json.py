@@ -16,6 +16,7 @@ from drawbar.task import Task
 from drawbar.trajectory import Call, Finding, Node, Score, ToolCall, Trajectory
 from drawbar.wire import DIALECTS
 from drawbar.wire.message import Media, Message, Other, Reasoning, Text, ToolResult, ToolUse
+from drawbar.wire.tolerant import dump, load_whole
 
 _BLOCKS: Final[dict[str, Any]] = {
     "text": Text, "reasoning": Reasoning, "tool_use": ToolUse, "tool_result": ToolResult,
@@ -37,12 +38,12 @@ def trajectory_to_json(trajectory: Trajectory) -> bytes:
     value["scores"] = [_plain(score) for score in trajectory.scores]
     value["health"] = [_plain(finding) for finding in trajectory.health]
     value["reward"] = trajectory.reward
-    return orjson.dumps(value)
+    return dump(value)
 
 
 def trajectory_from_json(data: bytes) -> Trajectory:
     """What `trajectory_to_json` wrote."""
-    value = orjson.loads(data)
+    value = load_whole(data)
     value.pop("reward")
     task = value.pop("task")
     nodes = [_node_in(node) for node in value.pop("nodes")]
@@ -77,7 +78,7 @@ def _node_out(node: Node) -> dict[str, Any]:
 
 
 def _node_in(value: dict[str, Any]) -> Node:
-    body = orjson.dumps(value["body"])
+    body = dump(value["body"])
     return Node(
         id=bytes.fromhex(value["id"]),
         parent=_bytes(value["parent"]),

@@ -11,7 +11,7 @@ from typing import Any, Final, cast
 
 from drawbar.wire.arguments import parsed
 from drawbar.wire.message import Block, Media, Message, Other, Reasoning, Role, Text, ToolResult, ToolUse
-from drawbar.wire.tolerant import dump, load_object
+from drawbar.wire.tolerant import an_object, dump, load_message
 
 _REASONING: Final = ("thinking", "redacted_thinking", "reasoning", "reasoning_text")
 _ASSISTANT: Final = ("refusal", "audio", "function_call")
@@ -25,7 +25,7 @@ _ROLES: Final[dict[str, Role]] = {
 
 def canonical(message: bytes) -> bytes:
     """The bytes that identify a message. Raises `BadBody`."""
-    value = load_object(message, "a message")
+    value = an_object(load_message(message), "a message")
     role = value.get("role")
     said: dict[str, Any] = {"role": role, "content": _content(value.get("content"))}
     said["tool_calls"] = [_call(call) for call in _list(value.get("tool_calls"))]
@@ -72,7 +72,7 @@ def _call(call: Any) -> Any:
 
 def normal(message: bytes) -> Message:
     """A message in normal form. Raises `BadBody`."""
-    value = load_object(message, "a message")
+    value = an_object(load_message(message, mend=True), "a message")
     role = _ROLES.get(str(value.get("role")), "user")
     blocks: list[Block] = []
     for key in ("reasoning_content", "reasoning"):

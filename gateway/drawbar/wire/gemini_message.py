@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from drawbar.wire.gemini_names import camel, get
 from drawbar.wire.message import Block, Media, Message, Other, Reasoning, Role, Text, ToolResult, ToolUse
-from drawbar.wire.tolerant import dump, load_object
+from drawbar.wire.tolerant import an_object, dump, load_message
 
 _ROLES: Final[dict[str, Role]] = {"system": "system", "model": "assistant"}
 _SAME_ROLE: Final = {"": "user", "function": "user", "tool": "user", "assistant": "model"}
@@ -25,9 +25,10 @@ _CALLS: Final = frozenset({"functionCall", "functionResponse"})
 _STANDARD: Final = str.maketrans("-_", "+/", "= \r\n")
 
 
-def opened(message: bytes) -> tuple[str, dict[str, Any]]:
-    """A message's role (`system`, `user`, `model` or a foreign one) and its content. Raises `BadBody`."""
-    value = load_object(message, "a message")
+def opened(message: bytes, *, mend: bool = False) -> tuple[str, dict[str, Any]]:
+    """A message's role (`system`, `user`, `model` or a foreign one) and its content; with `mend`, its texts whole.
+    Raises `BadBody`."""
+    value = an_object(load_message(message, mend=mend), "a message")
     system = value.get("systemInstruction")
     if system is not None:
         return "system", system if isinstance(system, dict) else {"parts": system}
@@ -107,7 +108,7 @@ def normal(message: bytes) -> Message:
     A call without an id is given one of its tool's name and its number among this message's calls of that tool
     (`search#0`), and so is a result: parallel calls find their results by order. Such ids come again in later turns.
     """
-    role, content = opened(message)
+    role, content = opened(message, mend=True)
     seen: Counter[tuple[str, str]] = Counter()
     blocks = [block for part in parts(content) for block in _blocks(part, seen)]
     results = any(isinstance(block, ToolResult) for block in blocks)

@@ -14,7 +14,7 @@ from urllib.parse import quote
 from drawbar.wire.arguments import parsed
 from drawbar.wire.dialect import BadBody
 from drawbar.wire.message import Block, Media, Message, Other, Reasoning, Role, Text, ToolResult, ToolUse
-from drawbar.wire.tolerant import dump, load_object
+from drawbar.wire.tolerant import an_object, dump, load_message
 
 # Not sets: a careless body's `type` may be anything, and not all of it can be looked up in one.
 _REASONING: Final = ("thinking", "redacted_thinking")
@@ -31,7 +31,7 @@ def canonical(message: bytes) -> bytes:
 
     Of a text only the words count, not the citations that a client may leave out.
     """
-    value = load_object(message, "a message")
+    value = an_object(load_message(message), "a message")
     said: dict[str, Any] = {"role": value.get("role")}
     if said["role"] != "assistant":
         said = dict(value)
@@ -86,7 +86,7 @@ def _key(block: Any) -> Any:
 
 def normal(message: bytes) -> Message:
     """A message in normal form; one that carries results of tools and nothing else is the tool's. Raises `BadBody`."""
-    value = load_object(message, "a message")
+    value = an_object(load_message(message, mend=True), "a message")
     role = _ROLES.get(str(value.get("role")), "user")
     parts = _list(value.get("content"))
     if role == "user" and all(isinstance(part, dict) and part.get("type") == "tool_result" for part in parts) and parts:

@@ -10,10 +10,9 @@ from __future__ import annotations
 from typing import Any, Final
 
 from drawbar.wire.arguments import parsed
-from drawbar.wire.dialect import BadBody
 from drawbar.wire.message import Block, Media, Message, Other, Reasoning, Role, Text, ToolResult, ToolUse
 from drawbar.wire.responses_items import of_model
-from drawbar.wire.tolerant import dump, load
+from drawbar.wire.tolerant import an_object, dump, load_message
 
 _TEXTS: Final = frozenset({"input_text", "output_text", "text", "summary_text"})
 _MEDIA: Final = ("image_url", "file_url", "file_data", "file_id")
@@ -40,19 +39,21 @@ _ROLES: Final[dict[str, Role]] = {"system": "system", "developer": "system", "as
 
 def canonical(message: bytes) -> bytes:
     """The bytes that identify a message. Raises `BadBody`."""
-    items = _items(message)
+    value = load_message(message)
+    items = _items(value)
     if items is None:
-        return dump(_identity(_object(message)), sort=True)
+        return dump(_identity(an_object(value, "an item of `input`")), sort=True)
     said = [block for item in items for block in _said(item)]
     return dump({"role": "assistant", "content": said}, sort=True)
 
 
 def normal(message: bytes) -> Message:
     """A message in normal form. Raises `BadBody`."""
-    items = _items(message)
+    value = load_message(message, mend=True)
+    items = _items(value)
     if items is not None:
         return Message("assistant", tuple(block for item in items for block in _blocks(item)))
-    item = _object(message)
+    item = an_object(value, "an item of `input`")
     role = "tool" if _is_result(item) else _ROLES.get(str(item.get("role")), "user")
     return Message(role, tuple(_blocks(item)))
 
@@ -65,21 +66,13 @@ def tool_name(item: dict[str, Any]) -> str:
     return namespace + name if namespace.endswith("__") else f"{namespace}__{name}"
 
 
-def _items(message: bytes) -> list[Any] | None:
+def _items(value: Any) -> list[Any] | None:
     """The items of a turn of the model; None for a message of someone else."""
-    value = load(message)
     if isinstance(value, list):
         return value
     if isinstance(value, dict) and of_model(value.get("type"), value.get("role"), value.get("execution")):
         return [value]
     return None
-
-
-def _object(message: bytes) -> dict[str, Any]:
-    value = load(message)
-    if not isinstance(value, dict):
-        raise BadBody("an item of `input` must be a JSON object")
-    return value
 
 
 def _said(item: Any) -> list[Any]:

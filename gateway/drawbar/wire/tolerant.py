@@ -7,11 +7,16 @@ nesting; the slow one takes them. What neither reads is no JSON.
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
 from drawbar.wire.dialect import BadBody
+
+DEEPEST: Final = 200
+"""Levels of nesting in a message. Writers of JSON give up soon after, and what is shown of a message lies deeper yet."""
+_LONGEST_INTEGER: Final = 20
+"""Characters of the longest integer that the fast parser reads as one. Larger ones become floating-point numbers."""
 
 
 def load(data: bytes | str) -> Any:
@@ -20,7 +25,7 @@ def load(data: bytes | str) -> Any:
         return orjson.loads(data)
     except orjson.JSONDecodeError:
         try:
-            return json.loads(data)
+            return json.loads(data, parse_int=_integer)
         except (ValueError, RecursionError) as error:
             raise BadBody(f"not JSON: {error}") from error
 
@@ -30,12 +35,30 @@ def load_whole(data: bytes) -> Any:
     try:
         return orjson.loads(data)
     except orjson.JSONDecodeError:
-        return whole(load(data))
+        try:
+            return whole(load(data))
+        except RecursionError as error:
+            raise BadBody("it is nested too deeply") from error
+
+
+def load_message(data: bytes, *, mend: bool = False) -> Any:
+    """A message as it was said; with `mend`, its texts whole. Raises `BadBody`, also where it is nested too deeply."""
+    try:
+        value, proper = orjson.loads(data), True
+    except orjson.JSONDecodeError:
+        value, proper = load(data), False
+    if data.count(b"{") + data.count(b"[") > DEEPEST and depth(value) > DEEPEST:
+        raise BadBody(f"it is nested more than {DEEPEST} levels deep")
+    return whole(value) if mend and not proper else value
 
 
 def load_object(data: bytes | str, what: str) -> dict[str, Any]:
     """A JSON object. Raises `BadBody`, naming `what` it was to be."""
-    value = load(data)
+    return an_object(load(data), what)
+
+
+def an_object(value: Any, what: str) -> dict[str, Any]:
+    """The value, which must be a JSON object. Raises `BadBody`, naming `what` it was to be."""
     if not isinstance(value, dict):
         raise BadBody(f"{what} must be a JSON object, not {_kind(value)}")
     return value
@@ -43,13 +66,23 @@ def load_object(data: bytes | str, what: str) -> dict[str, Any]:
 
 def dump(value: Any, *, sort: bool = False) -> bytes:
     """The JSON text of a value that `load` gave. Raises `BadBody` when it is nested too deeply to be written."""
+    option = orjson.OPT_SORT_KEYS if sort else None
     try:
-        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS if sort else None)
+        return orjson.dumps(value, option=option)
     except TypeError:
         try:
-            return json.dumps(whole(value), sort_keys=sort, separators=(",", ":")).encode()
-        except RecursionError as error:
+            return orjson.dumps(whole(value), option=option)
+        except (TypeError, RecursionError) as error:
             raise BadBody("it is nested too deeply") from error
+
+
+def depth(value: Any) -> int:
+    """Levels of nesting; 0 for what is neither list nor object."""
+    levels, inside = 0, [value]
+    while inside := [item for item in inside if isinstance(item, dict | list)]:
+        levels += 1
+        inside = [inner for item in inside for inner in (item.values() if isinstance(item, dict) else item)]
+    return levels
 
 
 def whole(value: Any) -> Any:
@@ -61,6 +94,11 @@ def whole(value: Any) -> Any:
     if isinstance(value, dict):
         return {whole(key): whole(item) for key, item in value.items()}
     return value
+
+
+def _integer(digits: str) -> int | float:
+    value = int(digits) if len(digits) <= _LONGEST_INTEGER else None
+    return value if value is not None and -(2**63) <= value < 2**64 else float(digits)
 
 
 def _proper(text: str) -> bool:
