@@ -23,6 +23,7 @@ from drawbar.proxy.endpoint import ModelSide
 from drawbar.proxy.forward import forward
 from drawbar.proxy.guard import host_refused, may_use
 from drawbar.proxy.headers import NO_RETRY, client_keys, session_key
+from drawbar.proxy.live import LiveSessions
 from drawbar.proxy.models import Models
 from drawbar.proxy.registry import SessionEnded, Sessions
 from drawbar.proxy.settings import Settings
@@ -67,7 +68,8 @@ class Gateway:
         self.environments = dict(environments or {})
         self.recorder = Recorder(store, redact=redact)
         self.sessions = Sessions(store, self.recorder, self.environments, self._let_go)
-        self.model_side = ModelSide(store, self.recorder, models, self.settings)
+        self.live = LiveSessions(self.sessions, store, self.settings.live_idle, self._end_live)
+        self.model_side = ModelSide(store, self.recorder, models, self.settings, self.live)
         self._control = Control(self)
         self._tools: ToolSide | None = None
         self._tools_lock = asyncio.Lock()
@@ -77,6 +79,7 @@ class Gateway:
     async def __aenter__(self) -> Self:
         await self._stack.enter_async_context(self.recorder)
         self._stack.push_async_callback(self.models.aclose)
+        await self.live.start()
         return self
 
     async def __aexit__(
@@ -88,6 +91,7 @@ class Gateway:
                 await _stop_calls(session, "cancelled")
             for session in self._live_tools.values():
                 await self.end(session.id, stop="completed")
+            await self.live.stop()
             await self._stack.__aexit__(kind, error, traceback)
 
     async def open(self, spec: SessionSpec) -> Session:
@@ -124,6 +128,9 @@ class Gateway:
         if session is not None:
             await self._leave(session)
         await self.sessions.end(session_id, session, stop=stop, error=error, metadata=metadata)
+
+    async def _end_live(self, session_id: str) -> None:
+        await self.end(session_id, stop="completed")
 
     async def _leave(self, session: Session) -> None:
         """Stop what a session that takes no more requests still does here."""
@@ -183,23 +190,26 @@ class Gateway:
         if not await _only(client, "POST"):
             return
         keys = client_keys(client)
-        session = await self._session(client, prefix, keys)
-        if session is None:
+        admitted, session = await self._session(client, prefix, keys)
+        if not admitted:
             return
-        if route.kind != "turn":
-            await forward(self.models, self.settings, session, route, client, self._passed(keys))
-        else:
+        if route.kind == "turn":
             await self.model_side.complete(session, route, client, self._passed(keys))
+        else:
+            session = session or self.sessions.anonymous()
+            await forward(self.models, self.settings, session, route, client, self._passed(keys))
 
     async def _models(self, client: Client, prefix: str | None, wanted: str | None) -> None:
         if not await _only(client, "GET", "HEAD"):
             return
-        session = await self._session(client, prefix, client_keys(client))
-        if session is None:
+        admitted, session = await self._session(client, prefix, client_keys(client))
+        if not admitted:
             return
         known = {model["id"]: model for model in await self.models.listed()}
-        own = set(session.environment.models) if session.environment is not None else set()
-        for name in sorted(own | ({session.row.model} if session.row.model else set())):
+        own = set(session.environment.models) if session is not None and session.environment is not None else set()
+        if session is not None and session.row.model is not None:
+            own.add(session.row.model)
+        for name in sorted(own):
             known.setdefault(name, {"id": name, "object": "model", "created": 0, "owned_by": "drawbar"})
         shape = _asker(client).name
         if wanted is None:
@@ -209,21 +219,21 @@ class Gateway:
         else:
             await _say(client, 404, str(UnknownName("model", wanted, known)), "model_not_found")
 
-    async def _session(self, client: Client, prefix: str | None, keys: list[str]) -> Session | None:
-        """The session that a request names, or one for it alone; None when it was refused, and answered so."""
+    async def _session(self, client: Client, prefix: str | None, keys: list[str]) -> tuple[bool, Session | None]:
+        """Whether a request is served (if not, it was answered so), and the session that it names, if it names one."""
         key = session_key(keys, prefix, client.headers)
         if key is not None:
             session = await self.sessions.find(key)
             if session.stop is None:
-                return session
+                return True, session
             await _say(client, 409, f"This session has stopped ({session.stop}).", session.stop)
-            return None
+            return False, None
         if may_use(keys, self.settings):
-            return self.sessions.live()
+            return True, None
         await _say(
             client, 401, "This gateway serves only clients that show a session's key or its own.", "key_required"
         )
-        return None
+        return False, None
 
     async def _named(self, client: Client, prefix: str | None) -> Session:
         key = session_key(client_keys(client), prefix, client.headers)

@@ -8,14 +8,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from drawbar.record.replies import Replies
 from drawbar.record.rows import SessionRow
+from drawbar.record.stitching import CallTree, Turn
 from drawbar.task import Limits, Task
 
 if TYPE_CHECKING:
     from drawbar.environment import Environment
     from drawbar.proxy.flight import Flight
     from drawbar.record.graph import SessionGraph
+    from drawbar.wire.dialect import Dialect
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +39,10 @@ class SessionSpec:
     seed: int | None = None
     limits: Limits = field(default_factory=Limits)
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    token_ids: bool = False
+    """Token ids and log probabilities are wanted in its record."""
+    withhold: frozenset[str] = frozenset()
+    """The kinds of tools that its provider may not run (`wire.hosted_tools.HOSTED_TOOLS`)."""
 
 
 @dataclass(slots=True, eq=False)
@@ -48,6 +56,10 @@ class Session:
     limits: Limits
     sampling: Mapping[str, Any]
     graph: SessionGraph
+    token_ids: bool = False
+    """Token ids and log probabilities are wanted in its record."""
+    withhold: frozenset[str] = frozenset()
+    """The kinds of tools that its provider may not run."""
     turns: int = 0
     tokens: int = 0
     cost: float = 0.0
@@ -57,12 +69,18 @@ class Session:
     """A cause once it has ended (or must not go on)."""
     trouble: str | None = None
     """Why its last model call failed; None when it was answered."""
-    live: bool = False
-    """Opened for one request that named no session, and ended with it."""
+    unwritten: bool = False
+    """Its row has changed, and is to be written with its next call's."""
+    touched: float = field(default_factory=time.time)
+    """When its last call began or ended, unix seconds."""
+    on_reply: Callable[[Session, bytes, Dialect, bytes], None] | None = None
+    """Told of each reply: its node, and its words in its dialect."""
     in_flight: int = 0
     """Model calls under way that may become turns."""
     replies: Replies = field(default_factory=Replies)
     """Its replies by the names that requests may go on from."""
+    tree: CallTree[Session] = field(default_factory=CallTree)
+    """Its calls; of live sessions that are known by what they say alone, one tree for all of a client."""
     flights: dict[object, Flight] = field(default_factory=dict)
     """Calls whose client marks retries, under way or answered lately, by what identifies a repetition."""
     aborts: set[Callable[[str], None]] = field(default_factory=set)
@@ -82,6 +100,27 @@ class Session:
     @property
     def id(self) -> str:
         return self.row.id
+
+    @property
+    def live(self) -> bool:
+        """Nobody opened it: its requests were taken together here."""
+        return self.row.origin != "opened"
+
+    def adopt(self, graph: SessionGraph, tree: CallTree[Session], replies: Replies) -> None:
+        """Share this memory with others from now on; what this session remembers of itself goes into it."""
+        tree.take(self.tree)
+        self.graph, self.tree, self.replies = graph, tree, replies
+
+    def name(self, name: bytes) -> None:
+        """Let it be found again in the store by this digest."""
+        self.row = msgspec.structs.replace(self.row, key_digest=name)
+        self.unwritten = True
+
+    def replied(self, turn: Turn[Session], reply: bytes, dialect: Dialect, message: bytes) -> None:
+        """A call's reply is there, or as much of it as came."""
+        self.tree.replied(turn, reply, dialect, message)
+        if self.on_reply is not None:
+            self.on_reply(self, reply, dialect, message)
 
     def next_call(self) -> int:
         """The position of a model call that starts now."""

@@ -9,6 +9,8 @@ from typing import Any
 
 from drawbar.task import Task
 from drawbar.wire.message import Message
+from drawbar.wire.notes import notes_in
+from drawbar.wire.token_view import Tokens, read_tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +55,32 @@ class Call:
     started: float
     first_byte: float | None
     ended: float | None
+    follows: str | None = None
+    """The call whose conversation this one goes on from."""
+    edge: str | None = None
+    """What of that call's reply is said again: exact | without_reasoning | rewritten | none."""
+    thread: str | None = None
+    """What its agent calls the thread that asked, where that is not the main one."""
+    parent_thread: str | None = None
+    purpose: str | None = None
+    """What the call is for, where its agent says so: main | sub_agent | compaction | side."""
     tools: bytes | None = None
     """The tool schemas that were offered (JSON)."""
     request_envelope: bytes | None = None
     response_envelope: bytes | None = None
+    reply_body: bytes | None = None
+    """The reply as its dialect said it (JSON)."""
+
+    @property
+    def tokens(self) -> Tokens | None:
+        """Token ids and log probabilities, as far as the provider told of them; None: it told of none. Read anew each
+        time."""
+        return read_tokens(self.dialect, self.response_envelope, self.reply_body)
+
+    @property
+    def withheld(self) -> tuple[str, ...]:
+        """The provider's own tools that were taken out of the request, as the request named them."""
+        return tuple(map(str, notes_in(self.request_envelope).get("withheld", ())))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

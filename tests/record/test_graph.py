@@ -47,11 +47,11 @@ class Parsing(ChatDialect):
 
 @given(MESSAGES)
 def test_a_conversation_makes_one_chain_from_its_root_to_its_last_message(messages: Sequence[bytes]) -> None:
-    leaf, rows = SessionGraph().request(CHAT, messages)
+    path, rows = SessionGraph().request(CHAT, messages)
     assert [row.depth for row in rows] == list(range(len(messages)))
     assert [row.parent for row in rows] == [None, *(row.id for row in rows[:-1])]
     assert [row.body for row in rows] == list(messages)
-    assert leaf == rows[-1].id
+    assert path == [row.id for row in rows]
     for row in rows:
         assert row.id == digest(row.parent or b"", CHAT.canonical(row.body))
 
@@ -64,11 +64,10 @@ def test_any_split_into_requests_gives_the_same_ids_and_stores_each_message_once
     cuts = data.draw(st.lists(st.integers(1, len(messages)), max_size=4).map(sorted))
     graph = SessionGraph()
     handed_out: list[NodeRow] = []
-    leaf = None
     for cut in [*cuts, len(messages)]:
-        leaf, new = graph.request(CHAT, messages[:cut])
+        path, new = graph.request(CHAT, messages[:cut])
+        assert path == whole[:cut]
         handed_out += new
-    assert leaf == whole
     assert handed_out == rows
 
 
@@ -84,21 +83,21 @@ def test_what_two_conversations_begin_with_is_handed_out_once(
     assert len(second) <= len(other)
 
 
-def test_a_request_without_messages_has_no_leaf() -> None:
-    assert SessionGraph().request(CHAT, []) == (None, [])
+def test_a_request_without_messages_has_no_path() -> None:
+    assert SessionGraph().request(CHAT, []) == ([], [])
 
 
 def test_what_is_known_as_bytes_is_not_read_again() -> None:
     dialect, graph = Parsing(), SessionGraph()
     messages = [_user("a"), _assistant("b"), _user("c")]
-    leaf, _ = graph.request(dialect, messages)
-    node, _, _ = graph.reply(dialect, leaf, _assistant("d"))
+    path, _ = graph.request(dialect, messages)
+    node, _, _ = graph.reply(dialect, path[-1], _assistant("d"))
     dialect.asked.clear()
     again, new = graph.request(dialect, [*messages, _assistant("d"), _user("e")])
     assert dialect.asked == [_user("e")]
     assert [row.parent for row in new] == [node]
     assert new[0].depth == 4
-    assert again == new[0].id
+    assert again == [*path, node, new[0].id]
 
 
 def test_the_same_message_in_other_bytes_is_the_same_node() -> None:
@@ -119,13 +118,13 @@ def test_the_same_words_after_another_message_are_another_node() -> None:
 
 def test_a_reply_is_handed_out_as_such_and_known_from_then_on() -> None:
     graph = SessionGraph()
-    leaf, _ = graph.request(CHAT, [_user("a")])
+    (leaf,), _ = graph.request(CHAT, [_user("a")])
     said = _assistant("b", reasoning_content="because")
     node, rows, body = graph.reply(CHAT, leaf, said)
     assert rows == [NodeRow(id=node, parent=leaf, depth=1, dialect="chat", body=said, said=body)]
     assert body == digest(said)
-    assert graph.request(CHAT, [_user("a"), said]) == (node, [])
-    assert graph.request(CHAT, [_user("a"), _assistant("b")]) == (node, [])
+    assert graph.request(CHAT, [_user("a"), said]) == ([leaf, node], [])
+    assert graph.request(CHAT, [_user("a"), _assistant("b")]) == ([leaf, node], [])
 
 
 @given(MESSAGES, MESSAGES)
@@ -135,8 +134,8 @@ def test_messages_that_follow_a_named_node_are_the_same_nodes_as_in_a_whole_conv
     whole, rows = SessionGraph().request(CHAT, [*before, *after])
     parent = rows[len(before) - 1]
     fresh = SessionGraph()  # as after a restart
-    assert fresh.request(CHAT, after, (parent.id, parent.depth)) == (whole, rows[len(before) :])
-    assert fresh.request(CHAT, [], (parent.id, parent.depth)) == (parent.id, [])
+    assert fresh.request(CHAT, after, (parent.id, parent.depth)) == (whole[len(before) - 1 :], rows[len(before) :])
+    assert fresh.request(CHAT, [], (parent.id, parent.depth)) == ([parent.id], [])
 
 
 def test_a_message_that_cannot_be_read_leaves_no_trace() -> None:
@@ -156,12 +155,12 @@ def test_a_blob_is_handed_out_once() -> None:
 
 def test_a_graph_that_was_dropped_hands_everything_out_again() -> None:
     graph = SessionGraph()
-    leaf, first = graph.request(CHAT, [_user("a"), _user("b")])
+    path, first = graph.request(CHAT, [_user("a"), _user("b")])
     graph.blob(b"tools")
     graph.drop()
-    node, [reply], _ = graph.reply(CHAT, leaf, _assistant("c"))
+    node, [reply], _ = graph.reply(CHAT, path[-1], _assistant("c"))
     assert (reply.id, reply.depth) == (node, 2)
-    assert graph.request(CHAT, [_user("a"), _user("b")]) == (leaf, first)
+    assert graph.request(CHAT, [_user("a"), _user("b")]) == (path, first)
     assert len(graph.blob(b"tools")[1]) == 1
 
 
@@ -173,8 +172,8 @@ def test_memory_is_bounded_and_ids_stay_the_same(monkeypatch: pytest.MonkeyPatch
     for n in range(100):
         graph.request(CHAT, [_user(f"aside {n}"), _user("b")])
         graph.blob(str(n).encode())
-        leaf, _ = graph.request(CHAT, messages)
-        leaves.add(leaf)
-        assert graph.reply(CHAT, leaf, _assistant("c"))[1][0].depth == 8
+        path, _ = graph.request(CHAT, messages)
+        leaves.add(path[-1])
+        assert graph.reply(CHAT, path[-1], _assistant("c"))[1][0].depth == 8
     assert len(leaves) == 1
     assert graph.remembered < 100

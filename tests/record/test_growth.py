@@ -63,15 +63,15 @@ def _turn(
     graph: SessionGraph, session: str, n: int, said: list[bytes], answer: bytes, tools: bytes, envelope: bytes
 ) -> list[list[Row]]:
     """The rows of one turn's intent and of its end."""
-    leaf, nodes = graph.request(CHAT, said)
+    path, nodes = graph.request(CHAT, said)
     offered, blobs = graph.blob(tools)
     name, more = graph.blob(b'{"temperature":0}')
     call = CallRow(
         id=new_id("call"), session=session, seq=n, dialect="chat", path="/v1/chat/completions", model="gpt",
-        request=leaf, tools=offered, request_envelope=name, started=1.0,
+        request=path[-1], tools=offered, request_envelope=name, started=1.0,
     )  # fmt: skip
     intent: list[Row] = [call, *nodes, *blobs, *more]
-    reply, replies, body = graph.reply(CHAT, leaf, answer)
+    reply, replies, body = graph.reply(CHAT, path[-1], answer)
     response, last = graph.blob(envelope)
     end = replace(
         call, upstream="openai/gpt", reply=reply, reply_body=body, response_envelope=response, status="answered",

@@ -29,15 +29,15 @@ async def session(recorder: Recorder) -> None:
     await recorder.commit(SessionRow(id=id, started=1.0))
     for n in count():
         said.append(orjson.dumps({"role": "user", "content": f"question {n} of {id} " + "x" * 500}))
-        leaf, nodes = graph.request(CHAT, said)
+        path, nodes = graph.request(CHAT, said)
         call = CallRow(
-            id=new_id("call"), session=id, seq=n, dialect="chat", path="/", model="m", request=leaf, started=1.0
+            id=new_id("call"), session=id, seq=n, dialect="chat", path="/", model="m", request=path[-1], started=1.0
         )
         await recorder.post(call, *nodes)
         if n % 3 == 1:
             continue
         answer = orjson.dumps({"role": "assistant", "content": f"answer {n} of {id} " + "y" * 500})
-        reply, rows, body = graph.reply(CHAT, leaf, answer)
+        reply, rows, body = graph.reply(CHAT, path[-1], answer)
         await recorder.commit(*rows, replace(call, reply=reply, reply_body=body, status="answered", ended=2.0))
         said.append(answer)
         os.write(1, f"call {id} {call.id} {n}\n".encode())

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from drawbar.ids import digest, new_id
+from drawbar.record.placing import Placed, instructions, placed
 from drawbar.record.replies import Reply
 from drawbar.record.rows import BlobRow, CallRow, Row
+from drawbar.record.stitching import Turn
 from drawbar.wire.dialect import BadBody, Request, Response, Usage
-from drawbar.wire.fields import patched
+from drawbar.wire.identity import Identity
+from drawbar.wire.notes import with_notes
 from drawbar.wire.route import Route
 
 if TYPE_CHECKING:
     from drawbar.proxy.models import Target
+    from drawbar.proxy.token_server import Asked
     from drawbar.sessions import Session
 
 _log = logging.getLogger(__name__)
@@ -28,8 +32,9 @@ NO_USAGE: Final = Usage()
 class Call:
     """One model call, from its intent to its end."""
 
-    def __init__(self, session: Session, route: Route, epoch: int) -> None:
-        """`epoch` is the recorder's: a graph whose memory is of an older one may remember what was never stored."""
+    def __init__(self, session: Session, route: Route, epoch: int, identity: Identity | None = None) -> None:
+        """`epoch` is the recorder's: a graph whose memory is of an older one may remember what was never stored.
+        `identity`: what the request says of who asks."""
         if session.epoch != epoch:
             session.graph.drop()
             session.epoch = epoch
@@ -44,6 +49,12 @@ class Call:
         """What of the request its upstream could not be told, in words."""
         self.continued: Reply | None = None
         """The earlier reply that the request goes on from by its name."""
+        self.changes: Mapping[str, Any] = {}
+        """What is changed in the request whoever is asked: `Dialect.patch` takes it."""
+        self.wants_tokens = False
+        """Token ids and log probabilities are wanted in its record."""
+        self.tokens: Asked | None = None
+        """What became of that wish."""
         self.counted = False
         """Whether it became a turn."""
         self.row = CallRow(
@@ -54,20 +65,23 @@ class Call:
             path=route.path,
             model="",
             started=time.time(),
+            thread=identity.thread if identity is not None else None,
+            parent_thread=identity.parent if identity is not None else None,
+            purpose=identity.purpose if identity is not None else None,
         )
+        self.turn: Turn[Session] = Turn(self.row.id, session, thread=self.row.thread)
 
-    def begin(self, body: bytes) -> list[Row]:
-        """Read the request; the rows of the intent. Raises `BadBody`; what was sent is then kept by `unreadable`."""
-        request = self.request = self.route.split(body)
-        graph = self.session.graph
-        known = self.continued = self.session.replies.find(request.previous)
-        messages, after = request.messages, None
-        if known is not None:
-            after = known.node, known.depth
-            if known.instructions in (None, _instructions(request)):
-                messages = messages[request.standing :]
-        leaf, rows = graph.request(self.dialect, messages, after)
-        found: list[Row] = list(rows)
+    def begin(self, request: Request, there: Placed | None = None) -> list[Row]:
+        """Take up the request; the rows of the intent. `there`: where it stands in the session's graph, if that was
+        looked up before. Raises `BadBody` where a message cannot be read."""
+        self.request = request
+        session, graph = self.session, self.session.graph
+        there = there or placed(self.dialect, request, graph, session.replies)
+        self.continued = there.known
+        place = session.tree.find(self.dialect, there.path, there.messages, self.turn.thread)
+        self.turn.leaf = there.leaf
+        session.tree.add(self.turn, place)
+        found: list[Row] = list(there.rows)
         envelope, blobs = graph.blob(request.envelope)
         found += blobs
         tools = None
@@ -75,12 +89,17 @@ class Call:
             tools, blobs = graph.blob(request.tools)
             found += blobs
         self.row = msgspec.structs.replace(
-            self.row, model=request.model, request=leaf, tools=tools, request_envelope=envelope, streamed=request.stream
+            self.row,
+            model=request.model,
+            request=there.leaf,
+            tools=tools,
+            request_envelope=envelope,
+            streamed=request.stream,
+            follows=place.follows.call if place.follows is not None else None,
+            edge=place.edge,
         )
         found.append(self.row)
-        if self.session.live:
-            found.insert(0, self.session.row)
-        return found
+        return self._and_session(found)
 
     def refused(self, status: int, cause: str, error: str, body: bytes | None = None) -> list[Row]:
         """The rows of a call that no upstream was asked for; `body` where the request could not be read."""
@@ -98,6 +117,7 @@ class Call:
             request_envelope=name,
             ended=time.time(),
         )
+        self.turn.open = False
         return self._and_session([*rows, self.row])
 
     def answered(self, response: Response, status: int) -> list[Row]:
@@ -131,6 +151,7 @@ class Call:
         """The rows once a retry was given the answer that its first client did not wait for."""
         self._count_turn()
         self.row = msgspec.structs.replace(self.row, status="answered", cause=None, error=None)
+        self.turn.answered = True
         return self._and_session([self.row])
 
     def _count_turn(self) -> None:
@@ -149,12 +170,14 @@ class Call:
         seen: bytes | None = None,
     ) -> list[Row]:
         graph, rows = self.session.graph, list[Row]()
+        self.turn.open, self.turn.answered = False, status == "answered"
         reply = reply_body = envelope = None
         if response is not None and response.message is not None:
             try:
                 reply, nodes, reply_body = graph.reply(self.dialect, self.row.request, response.message)
                 rows += nodes
                 self._name(response, reply)
+                self.session.replied(self.turn, reply, self.dialect, response.message)
             except BadBody:
                 seen = seen or response.message
         kept = seen if seen is not None else self._envelope(response)
@@ -193,23 +216,22 @@ class Call:
         if response.names and self.request is not None:
             known = self.continued
             opening = self.request.standing if known is None else known.opening
-            said = Reply(reply, self.session.graph.depth(reply), opening, _instructions(self.request))
+            said = Reply(reply, self.session.graph.depth(reply), opening, instructions(self.request))
             self.session.replies.note(response.names, said)
 
     def _envelope(self, response: Response | None) -> bytes | None:
-        """The answer's other fields; what a translation lost stands among them under our name."""
-        if response is None or not self.lost:
-            return None if response is None else response.envelope
-        return patched(response.envelope, {"drawbar": {"lost": list(self.lost)}})
+        """The answer's other fields; among them, what a translation lost and what became of the wish for tokens."""
+        notes: dict[str, Any] = {"lost": list(self.lost)} if self.lost else {}
+        if self.tokens is not None:
+            notes["tokens"] = self.tokens
+        return None if response is None else with_notes(response.envelope, notes)
 
     def _and_session(self, rows: list[Row]) -> list[Row]:
-        """A live session lasts as long as its one call, and its row is written with the call's."""
+        """The row of a live session is written with its calls', whenever it is new or has changed."""
         session = self.session
-        if session.live:
-            session.stop = self.row.cause or "completed"
-            session.row = msgspec.structs.replace(
-                session.row, status="ended", stop=session.stop, error=self.row.error, ended=self.row.ended
-            )
+        session.touched = self.row.ended or self.row.started
+        if session.unwritten:
+            session.unwritten = False
             rows.insert(0, session.row)
         return rows
 
@@ -230,6 +252,3 @@ def _warn_of_blind_limit(upstream: str, limit: str) -> None:
     """Once for each; a limit that sees nothing must not pass for one that holds."""
     _log.warning("The limit of %s does not see the calls to %s, which tells of none.", limit, upstream)
 
-
-def _instructions(request: Request) -> bytes:
-    return digest(b"".join(request.messages[: request.standing]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import anyio.to_thread
@@ -12,14 +13,18 @@ from drawbar.errors import StoreError
 from drawbar.proxy.call import Call
 from drawbar.proxy.client import JSON, BodyTooLarge, Client, ClientGone
 from drawbar.proxy.flight import LIVE_KEPT, MOST_KEPT, Flight, Outlet, prune
-from drawbar.proxy.headers import NO_RETRY, client_keys, upstream_headers
+from drawbar.proxy.headers import NO_RETRY, client_keys, scope_of, upstream_headers
+from drawbar.proxy.live import LiveSessions
 from drawbar.proxy.models import Models, Target
+from drawbar.proxy.policy import under_policy
 from drawbar.proxy.relay import Relay
 from drawbar.proxy.settings import Settings
 from drawbar.proxy.upstream import UpstreamError
+from drawbar.record.placing import Placed
 from drawbar.record.rows import Row
 from drawbar.sessions import Session
-from drawbar.wire.dialect import BadBody, Dialect
+from drawbar.wire.dialect import BadBody, Dialect, Request
+from drawbar.wire.identity import read_identity
 from drawbar.wire.route import Route
 
 if TYPE_CHECKING:
@@ -30,11 +35,27 @@ _log = logging.getLogger(__name__)
 _RETRY_MARK: Final = b"x-stainless-retry-count"
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """One request as a call of its session."""
+
+    call: Call
+    body: bytes
+    request: Request | None
+    """None where it cannot be read."""
+    there: Placed | None
+    trouble: str | None
+    """Why it cannot be read."""
+
+
 class ModelSide:
     """Answers model requests and records them."""
 
-    def __init__(self, store: Store, recorder: Recorder, models: Models, settings: Settings) -> None:
+    def __init__(
+        self, store: Store, recorder: Recorder, models: Models, settings: Settings, live: LiveSessions
+    ) -> None:
         self.store = store
+        self.live = live
         self.recorder = recorder
         self.models = models
         self.settings = settings
@@ -42,43 +63,66 @@ class ModelSide:
         self.unrecorded = 0
         """Answers that were given although they could not be recorded (`recording="best-effort"`)."""
 
-    async def complete(self, session: Session, route: Route, client: Client, key: str | None) -> None:
-        """One request that makes a turn. `key`: the client's own, if it goes on to the provider."""
+    async def complete(self, session: Session | None, route: Route, client: Client, key: str | None) -> None:
+        """One request that makes a turn, in the session that it names, if it names one. `key`: the client's own, if it
+        goes on to the provider."""
         try:
             body = await client.body(self.settings.max_body)
         except ClientGone:
-            await self._never_read(session, route)
+            await self._never_read(session, route, client)
             return
         except BodyTooLarge:
             await self._too_large(session, route, client)
             return
-        call = Call(session, route, self.recorder.epoch)
         mark = client.headers.get(_RETRY_MARK)
-        if mark is None:
-            await self._carry(call, body, Outlet(client, None), key)
+        flights = self._live_flights if session is None else session.flights
+        same = (route.path, len(body), hash(body), *(client_keys(client) if session is None else ()))
+        known = flights.get(same) if mark not in (None, b"0") else None
+        if known is not None and await self._replayed(known, client):
             return
-        flights = self._live_flights if session.live else session.flights
-        same = (route.path, len(body), hash(body), *(client_keys(client) if session.live else ()))
-        known = flights.get(same)
-        if mark != b"0" and known is not None and await self._replayed(known, client):
-            return
-        flight = flights[same] = Flight(call)
+        asked = await self._asked(session, route, client, body)
+        flight = None
+        if mark is not None:
+            flight = flights[same] = Flight(asked.call)
         try:
-            await self._carry(call, body, Outlet(client, flight), key)
+            await self._carry(asked, Outlet(client, flight), key)
         finally:
-            flight.finish()
-            prune(flights, LIVE_KEPT if session.live else MOST_KEPT)
+            if flight is not None:
+                flight.finish()
+                prune(flights, LIVE_KEPT if session is None else MOST_KEPT)
+        await self._let_lone_end(asked)
 
-    async def _carry(self, call: Call, body: bytes, outlet: Outlet, key: str | None) -> None:
+    async def _let_lone_end(self, asked: _Asked) -> None:
+        """A request that cannot be read, of an agent that does not say who it is, is a session of its own."""
+        session = asked.call.session
+        if session.row.origin == "content" and asked.request is None:
+            await self.live.end((session,))
+
+    async def _asked(self, session: Session | None, route: Route, client: Client, body: bytes) -> _Asked:
+        """The request as a call of its session."""
+        request: Request | None = None
+        trouble: str | None = None
+        try:
+            if client.headers.get(b"content-encoding", b"identity") == b"identity":
+                request = route.split(body)
+        except BadBody as error:
+            trouble = str(error)
+        identity = read_identity(client.headers, request.envelope if request is not None else b"")
+        there: Placed | None = None
+        if session is None:
+            session, there = await self.live.find(scope_of(client), identity, route.dialect, request)
+        return _Asked(Call(session, route, self.recorder.epoch, identity), body, request, there, trouble)
+
+    async def _carry(self, asked: _Asked, outlet: Outlet, key: str | None) -> None:
         """A call that repeats no other."""
-        client = outlet.client
+        client, call = outlet.client, asked.call
         relay = Relay(self, call, outlet, upstream_headers(client.scope["headers"]), key)
-        targets = await self._admit(call, body, outlet, relay)
+        targets = await self._admit(asked, outlet, relay)
         if targets is None:
             return
         client.watch(relay.client_left)
         try:
-            await relay.run(body, targets)
+            await relay.run(asked.body, targets)
         finally:
             client.unwatch()
             call.session.leave(relay.abort)
@@ -93,8 +137,9 @@ class ModelSide:
         await known.follow(client)
         return client.started or client.left
 
-    async def _admit(self, call: Call, body: bytes, outlet: Outlet, relay: Relay) -> Sequence[Target] | None:
+    async def _admit(self, asked: _Asked, outlet: Outlet, relay: Relay) -> Sequence[Target] | None:
         """Record the intent; where to send it. None when the request was refused, and answered so."""
+        call, body = asked.call, asked.body
         session = call.session
         encoding = outlet.client.headers.get(b"content-encoding", b"identity")
         if encoding != b"identity":
@@ -102,7 +147,9 @@ class ModelSide:
             await self._refuse(call, [], outlet, 415, said, "bad_request", body)
             return None
         try:
-            rows = call.begin(body)
+            if asked.request is None:
+                raise BadBody(asked.trouble or "it is empty")
+            rows = call.begin(under_policy(call, asked.request, self.settings), asked.there)
         except BadBody as error:
             said = f"This request cannot be read: {error}."
             await self._refuse(call, [], outlet, 400, said, "bad_request", body)
@@ -142,15 +189,19 @@ class ModelSide:
         await self.post([*rows, *call.refused(status, cause, message, body)])
         await self._say(outlet, call.dialect, status, message, code or cause)
 
-    async def _never_read(self, session: Session, route: Route) -> None:
-        call = Call(session, route, self.recorder.epoch)
+    async def _never_read(self, session: Session | None, route: Route, client: Client) -> None:
+        asked = await self._asked(session, route, client, b"")
+        call = asked.call
         said = "the client left before its request was complete"
         await self.post(call.ended_badly("abandoned", "client_left", said, http_status=None, response=None, seen=None))
+        await self._let_lone_end(asked)
 
-    async def _too_large(self, session: Session, route: Route, client: Client) -> None:
-        call = Call(session, route, self.recorder.epoch)
+    async def _too_large(self, session: Session | None, route: Route, client: Client) -> None:
+        asked = await self._asked(session, route, client, b"")
+        call = asked.call
         said = f"The request's body is larger than {self.settings.max_body} bytes."
         await self._refuse(call, [], Outlet(client, None), 413, said, "bad_request", code="request_too_large")
+        await self._let_lone_end(asked)
 
     async def conversation(self, session: Session, leaf: bytes) -> list[bytes]:
         """What was said in a session up to a message, from the store."""

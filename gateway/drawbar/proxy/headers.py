@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from drawbar.ids import digest
 from drawbar.proxy.client import Client
 from drawbar.proxy.upstream import Headers
 from drawbar.wire.route import key_in
@@ -43,6 +44,11 @@ def client_keys(client: Client) -> list[str]:
     if (key := key_in(client.query)) is not None:
         found.append(key)
     return found
+
+
+def scope_of(client: Client) -> bytes:
+    """What tells this client from those with other keys, where requests name no session."""
+    return digest("\0".join(client_keys(client)).encode())
 
 
 def session_key(keys: list[str], prefix: str | None, headers: dict[bytes, bytes]) -> str | None:

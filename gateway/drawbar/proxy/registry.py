@@ -20,6 +20,7 @@ from drawbar.ids import digest, new_id, new_key
 from drawbar.record.graph import SessionGraph
 from drawbar.record.replies import Reply
 from drawbar.record.rows import SessionRow
+from drawbar.record.stitching import Place, Turn
 from drawbar.sessions import Session, SessionSpec
 from drawbar.task import Limits, Task
 from drawbar.wire import DIALECTS
@@ -89,13 +90,31 @@ class Sessions:
             raise
         return session
 
-    def live(self, environment: str | None = None) -> Session:
-        """A session for one request that names none. Its row is written with its call's.
+    def anonymous(self) -> Session:
+        """A session for a request that makes no turn, and leaves nothing."""
+        return self._new(SessionSpec(), keyed=False)
 
-        Recognising who sent it, by the identity that agents send along and by content, begins here.
-        """
-        session = self._new(SessionSpec(environment=environment), keyed=False)
-        session.live = True
+    def begin(self, origin: str, name: bytes | None, agent: str | None) -> Session:
+        """A live session that nobody opened. Its row is written with its first call's. `name`: what finds it again in
+        the store."""
+        session = self._new(SessionSpec(harness=agent), keyed=False)
+        session.row = msgspec.structs.replace(session.row, origin=origin, key_digest=name)
+        session.unwritten = True
+        self._remember(session)
+        return session
+
+    async def again(self, name: bytes) -> Session | None:
+        """A live session out of the store, by what finds it again; it goes on, if it was over. None: there is none."""
+        row = await anyio.to_thread.run_sync(self._store.session_by_key, name)
+        if row is None or row.origin == "opened":
+            return None
+        session = self._by_id.get(row.id)
+        if session is None:
+            session = await self._recalled(row, "")
+            if row.status == "ended":
+                session.row = msgspec.structs.replace(row, status="open", stop=None, error=None, ended=None, health=None)
+                session.unwritten = True
+            session = self._by_id.setdefault(row.id, session)
         return session
 
     async def find(self, key: str) -> Session:
@@ -121,11 +140,14 @@ class Sessions:
         session = self._by_id.pop(id, None)
         if session is None:
             return self._closing.get(id)
-        self._by_key.pop(session.key, None)
         session.stop = session.stop or (session.trouble if stop in _LOST_CAUSES and session.trouble else stop)
-        self._note_end(session.row.key_digest, session.stop)
+        if not session.live:
+            self._by_key.pop(session.key, None)
+            self._note_end(session.row.key_digest, session.stop)
         self._closing[id] = session
         session.flights.clear()  # they lead back to the session, and only the garbage collector would find that
+        if session.row.origin != "content":  # whose tree is not its own
+            session.tree.clear()
         return session
 
     async def end(
@@ -145,9 +167,11 @@ class Sessions:
             await self._recorder.commit()  # it may be on its way
             return
         stop = session.stop if session is not None and session.stop is not None else stop
-        self._note_end(row.key_digest, stop)
+        if row.origin == "opened":
+            self._note_end(row.key_digest, stop)
         merged = dump({**_object(row.metadata), **(metadata or {})})
-        ended = msgspec.structs.replace(row, status="ended", stop=stop, error=error, metadata=merged, ended=time.time())
+        at = session.touched if session is not None and session.live else time.time()
+        ended = msgspec.structs.replace(row, status="ended", stop=stop, error=error, metadata=merged, ended=at)
         if session is not None:
             session.row = ended
         try:
@@ -179,7 +203,7 @@ class Sessions:
             attempt=spec.attempt,
             harness=spec.harness,
             model=spec.model,
-            config=dump({"limits": asdict(limits), "sampling": sampling, "seed": spec.seed}),
+            config=_config(spec, limits, sampling),
             metadata=dump(dict(spec.metadata)),
             started=time.time(),
         )
@@ -194,6 +218,7 @@ class Sessions:
         limits: Limits,
         sampling: Mapping[str, Any],
     ) -> Session:
+        config = _object(row.config)
         return Session(
             row=row,
             key=key,
@@ -202,6 +227,8 @@ class Sessions:
             limits=limits,
             sampling=sampling,
             graph=SessionGraph(),
+            token_ids=config.get("token_ids") is True,
+            withhold=frozenset(config.get("withhold", ())),
             epoch=self._recorder.epoch,
         )
 
@@ -223,6 +250,15 @@ class Sessions:
         if row.status == "ended":
             self._note_end(name, row.stop or "completed")
             raise SessionEnded(row.stop or "completed")
+        session = await self._recalled(row, key)
+        session.restored = True
+        if name in self._ended:  # meanwhile
+            raise SessionEnded(self._ended[name])
+        self._remember(session)
+        return session
+
+    async def _recalled(self, row: SessionRow, key: str) -> Session:
+        """A session as the store knows it, with all that it used and said."""
         config = _object(row.config)
         session = self._session(
             row,
@@ -232,22 +268,19 @@ class Sessions:
             Limits(**config.get("limits", {})),
             config.get("sampling", {}),
         )
-        session.restored = True
         past = await anyio.to_thread.run_sync(self._store.trajectory, row.id)
         session.turns = past.turns
         session.tokens = past.tokens("prompt") + past.tokens("completion")
         session.cost = past.cost or 0.0
         session.calls = max((call.seq for call in past.calls), default=-1) + 1
         session.tool_calls = max((call.seq for call in past.tool_calls), default=-1) + 1
-        _recall_names(session, past)
-        if name in self._ended:  # meanwhile
-            raise SessionEnded(self._ended[name])
-        self._remember(session)
+        _recall(session, past)
         return session
 
     def _remember(self, session: Session) -> None:
         self._sweep()
-        self._by_key[session.key] = session
+        if not session.live:
+            self._by_key[session.key] = session
         self._by_id[session.id] = session
 
     def _sweep(self) -> None:
@@ -257,7 +290,8 @@ class Sessions:
             return
         self._swept = now
         for session in list(self._by_id.values()):
-            if now - session.used > _IDLE and not session.aborts and self._let_go(session):
+            idle = now - session.used > _IDLE and not session.aborts and not session.live
+            if idle and self._let_go(session):
                 del self._by_id[session.id], self._by_key[session.key]
 
     async def _look_again(self, session: Session) -> None:
@@ -276,9 +310,15 @@ class Sessions:
                 self._ended.popitem(last=False)
 
 
-def _recall_names(session: Session, past: Trajectory) -> None:
-    """Let requests go on from the replies that were given before."""
+def _recall(session: Session, past: Trajectory) -> None:
+    """Let requests go on from what was said before."""
+    turns = {call.id: Turn(call.id, session, call.request, call.thread, open=False) for call in past.calls}
     for call in past.calls:
+        turn = turns[call.id]
+        turn.answered = call.status == "answered"
+        session.tree.add(turn, Place(turns.get(call.follows or "")))
+        if call.reply is not None:
+            session.tree.replied(turn, call.reply)
         node = past.nodes.get(call.reply or b"")
         if node is not None and call.response_envelope is not None:
             with suppress(BadBody):
@@ -293,6 +333,14 @@ def _object(raw: bytes) -> dict[str, Any]:
     except ValueError:
         return {}
     return value if isinstance(value, dict) else {}
+
+
+def _config(spec: SessionSpec, limits: Limits, sampling: Mapping[str, Any]) -> bytes:
+    """What a session was opened with, for whoever finds it again."""
+    more: dict[str, Any] = {"token_ids": True} if spec.token_ids else {}
+    if spec.withhold:
+        more["withhold"] = sorted(spec.withhold)
+    return dump({"limits": asdict(limits), "sampling": sampling, "seed": spec.seed, **more})
 
 
 def key_digest(key: str) -> bytes:

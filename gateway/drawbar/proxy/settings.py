@@ -39,6 +39,15 @@ class Settings:
     """Seconds that are waited, once a streamed answer has ended, for what the provider may send after it."""
     retry_grace: float = 5.0
     """Seconds for which a call goes on after its client left, if its SDK marks retries: the retry joins the call."""
+    live_idle: float = 1800.0
+    """Seconds without a request after which a live session (one that nobody opened) is ended. It goes on when its agent
+    comes back."""
+    token_ids: bool = False
+    """Ask the providers that can for token ids and log probabilities, for the record of every session. Clients get none
+    that they did not ask for."""
+    withhold: frozenset[str] = frozenset()
+    """The kinds of tools (`wire.hosted_tools.HOSTED_TOOLS`) that providers may not run for any session: they are taken
+    out of requests, and that is noted in the record."""
     retries: RetryPolicy = field(default_factory=RetryPolicy)
 
     def __post_init__(self) -> None:

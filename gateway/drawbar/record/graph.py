@@ -27,9 +27,11 @@ MOST_REMEMBERED: Final = 20_000
 class SessionGraph:
     """One session's messages and bodies. Not to be shared between threads."""
 
-    __slots__ = ("_blobs", "_depths", "_handed_out", "_seen")
+    __slots__ = ("_blobs", "_depths", "_handed_out", "_most", "_seen")
 
-    def __init__(self) -> None:
+    def __init__(self, most: int | None = None) -> None:
+        """`most`: entries of each memory; MOST_REMEMBERED of them, if it is not given."""
+        self._most = most
         self._seen: dict[_Seen, bytes] = {}
         self._handed_out: set[bytes] = set()
         self._blobs: set[bytes] = set()
@@ -37,10 +39,11 @@ class SessionGraph:
 
     def request(
         self, dialect: Dialect, messages: Sequence[bytes], after: tuple[bytes, int] | None = None
-    ) -> tuple[bytes | None, list[NodeRow]]:
-        """The node of a request's last message (None: it has none), and the nodes that are to be stored.
+    ) -> tuple[list[bytes], list[NodeRow]]:
+        """The nodes of a request's messages, in their order, and those of them that are to be stored.
 
-        `after`: the node that the messages follow, and its depth; None: they are the conversation from its root.
+        `after`: the node that the messages follow, and its depth, which then comes first; None: they are the
+        conversation from its root.
 
         Raises:
             BadBody: a message cannot be read; nothing is remembered of the request then.
@@ -48,25 +51,27 @@ class SessionGraph:
         self._make_room()
         seen = self._seen
         parent: bytes | None = None
+        path: list[bytes] = []
         if after is not None:
             parent, self._depths[after[0]] = after
+            path.append(parent)
         for position, raw in enumerate(messages):
             # The interpreter's keyed 64-bit hash: twice as fast as any digest, and two messages can only be taken for
             # each other if they follow the same parent in the same session.
             known = seen.get((parent, len(raw), hash(raw)))
             if known is None:
-                return self._extend(dialect, parent, messages, position)
+                return path, self._extend(dialect, path, messages[position:])
+            path.append(known)
             parent = known
-        return parent, []
+        return path, []
 
-    def _extend(
-        self, dialect: Dialect, parent: bytes | None, messages: Sequence[bytes], start: int
-    ) -> tuple[bytes | None, list[NodeRow]]:
-        """Go on with the messages from `start`, of which at least the first is new as bytes."""
+    def _extend(self, dialect: Dialect, path: list[bytes], messages: Sequence[bytes]) -> list[NodeRow]:
+        """Go on along the path with messages of which at least the first is new as bytes."""
+        parent = path[-1] if path else None
         new: list[NodeRow] = []
         learned: dict[_Seen, bytes] = {}
         depth = self.depth(parent)
-        for raw in messages[start:]:
+        for raw in messages:
             depth += 1
             key = (parent, len(raw), hash(raw))
             id = self._seen.get(key)
@@ -75,11 +80,12 @@ class SessionGraph:
                 learned[key] = id
                 if id not in self._handed_out:
                     new.append(NodeRow(id=id, parent=parent, depth=depth, dialect=dialect.name, body=raw))
+            path.append(id)
             parent = id
         self._seen.update(learned)
         self._handed_out.update(row.id for row in new)
         self._depths.update((row.id, row.depth) for row in new)
-        return parent, new
+        return new
 
     def reply(self, dialect: Dialect, parent: bytes | None, message: bytes) -> tuple[bytes, list[NodeRow], bytes]:
         """A reply's node, the rows to store, and the digest of its body for `CallRow.reply_body`.
@@ -103,7 +109,7 @@ class SessionGraph:
         name = digest(body)
         if name in self._blobs:
             return name, []
-        if len(self._blobs) >= MOST_REMEMBERED:
+        if len(self._blobs) >= (self._most or MOST_REMEMBERED):
             self._blobs.clear()
         self._blobs.add(name)
         return name, [BlobRow(digest=name, body=body)]
@@ -124,9 +130,10 @@ class SessionGraph:
         return -1 if node is None else self._depths[node]
 
     def _make_room(self) -> None:
-        if len(self._seen) >= MOST_REMEMBERED:
+        most = self._most or MOST_REMEMBERED
+        if len(self._seen) >= most:
             self._seen.clear()
             self._handed_out.clear()
-        if len(self._depths) >= 2 * MOST_REMEMBERED:
+        if len(self._depths) >= 2 * most:
             # The older half: a request under way still needs its own leaf's.
-            self._depths = dict(islice(self._depths.items(), MOST_REMEMBERED, None))
+            self._depths = dict(islice(self._depths.items(), most, None))

@@ -17,7 +17,7 @@ Redact: TypeAlias = Callable[[bytes], bytes]
 
 REDACTED: Final[dict[type[Row], tuple[str, ...]]] = {
     RunRow: ("config",),
-    SessionRow: ("task", "config", "metadata", "error"),
+    SessionRow: ("task", "config", "metadata", "error", "health"),
     BlobRow: ("body",),
     NodeRow: ("body",),
     CallRow: ("error",),

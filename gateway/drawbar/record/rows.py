@@ -60,6 +60,11 @@ class SessionRow(msgspec.Struct, frozen=True, kw_only=True):
     error: str | None = None
     started: float
     ended: float | None = None
+    origin: str = "opened"
+    """How it came about: opened | identity | content. The last two are live sessions: their requests named none, and
+    were taken together by the identity that their agent sends, or by what they go on from."""
+    health: bytes | None = None
+    """JSON: the findings when it ended, as `drawbar.record.health` writes them."""
 
 
 class BlobRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,6 +136,17 @@ class CallRow(msgspec.Struct, frozen=True, kw_only=True):
     first_byte: float | None = None
     """When the upstream's first byte came."""
     ended: float | None = None
+    follows: str | None = None
+    """The id of the call of the same session whose conversation this one goes on from; None: it begins one."""
+    edge: str | None = None
+    """What of the reply that it follows is said again: exact | without_reasoning | rewritten | none. Set with
+    `follows`."""
+    thread: str | None = None
+    """What its agent calls the thread that asks, where that is not the main one: a sub-agent's id, say."""
+    parent_thread: str | None = None
+    """The thread that started `thread`, where its agent names it."""
+    purpose: str | None = None
+    """What the call is for, where its agent says so: main | sub_agent | compaction | side."""
 
 
 class ToolCallRow(msgspec.Struct, frozen=True, kw_only=True):

@@ -22,6 +22,7 @@ from sqlalchemy import (
     PrimaryKeyConstraint,
     Table,
     Text,
+    and_,
     inspect,
     select,
     update,
@@ -30,12 +31,25 @@ from sqlalchemy import (
 from drawbar.errors import StoreError, StoreVersionError
 from drawbar.record.rows import BlobRow, CallRow, NodeRow, Row, RunRow, ScoreRow, SessionRow, ToolCallRow
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Of the tables below. Grows by one with every change to them, together with a step in `MIGRATIONS`."""
 
 Migration: TypeAlias = Callable[[Connection], None]
 
-MIGRATIONS: Final[Mapping[int, Migration]] = {}
+
+
+def _to_2(connection: Connection) -> None:
+    """Live sessions, stored health, and the tree of a session's calls."""
+    for table, column in (
+        ("session", "origin TEXT NOT NULL DEFAULT 'opened'"),
+        ("session", "health " + LargeBinary().compile(dialect=connection.dialect)),
+        *(("call", f"{name} TEXT") for name in ("follows", "edge", "thread", "parent_thread", "purpose")),
+    ):
+        connection.exec_driver_sql(f"ALTER TABLE {table} ADD COLUMN {column}")
+    _open_live.create(connection)
+
+
+MIGRATIONS: Final[Mapping[int, Migration]] = {1: _to_2}
 """The step that leads from a version to the next, by the version it starts from. Each runs in one transaction with
 the rest."""
 
@@ -98,9 +112,16 @@ session: Final = Table(
     _text("error", null=True),
     _real("started"),
     _real("ended", null=True),
+    _text("origin"),
+    _bytes("health", null=True),
 )
 Index("session_key_digest", session.c.key_digest)
 Index("session_run", session.c.run)
+OPEN_LIVE: Final = and_(session.c.status == "open", session.c.origin != "opened")
+"""Live sessions that have not ended: few, whatever the store holds."""
+_open_live: Final = Index(
+    "session_open_live", session.c.started, sqlite_where=OPEN_LIVE, postgresql_where=OPEN_LIVE
+)
 
 blob: Final = Table("blob", METADATA, _bytes("digest", key=True), _bytes("body"))
 
@@ -146,6 +167,11 @@ call: Final = Table(
     _real("started"),
     _real("first_byte", null=True),
     _real("ended", null=True),
+    _text("follows", null=True),
+    _text("edge", null=True),
+    _text("thread", null=True),
+    _text("parent_thread", null=True),
+    _text("purpose", null=True),
     PrimaryKeyConstraint("session", "id"),
     sqlite_with_rowid=False,
 )

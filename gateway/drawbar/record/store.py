@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
-from sqlalchemy import URL, ColumnElement, Connection, Engine, select
+from sqlalchemy import URL, ColumnElement, Connection, Engine, exists, select
 from sqlalchemy.exc import SQLAlchemyError
 from zstandard import ZstdError
 
@@ -133,6 +133,14 @@ class Store:
             query = query.where(table.c.status == status)
         with self._reading() as connection:
             return list(load.structs(connection, SessionRow, query))
+
+    def silent_since(self, time: float) -> list[str]:
+        """The live sessions that are open, and have had no call since this time (unix seconds), by id."""
+        session, call = schema.session, schema.call
+        heard = exists().where(call.c.session == session.c.id, call.c.started >= time)
+        query = select(session.c.id).where(schema.OPEN_LIVE, session.c.started < time, ~heard)
+        with self._reading() as connection:
+            return list(connection.execute(query).scalars())
 
     def run(self, id: str) -> RunRow | None:
         """The run of this id."""

@@ -1,0 +1,102 @@
+"""What the models of live sessions said last: by it a tool call, a sub-agent's first words and a conversation that was
+made shorter find the session that they belong to, although nothing names it."""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass
+from typing import Any, Final
+
+from drawbar.record.join import ID_KEYS, is_called
+from drawbar.sessions import Session
+from drawbar.wire.dialect import BadBody, Dialect
+from drawbar.wire.message import Message, ToolUse
+
+MOST_SESSIONS: Final = 256
+MOST_REPLIES: Final = 32
+"""That are remembered of each session."""
+TELLING: Final = 24
+"""Characters from which on a text is taken for nobody else's."""
+
+
+@dataclass(slots=True, eq=False)
+class Heard:
+    """One reply."""
+
+    node: bytes
+    text: str
+    uses: list[ToolUse]
+    """Its tool uses that no call was found for."""
+
+
+class LastWords:
+    """The last replies of the live sessions that spoke last."""
+
+    def __init__(self) -> None:
+        self._by_session: OrderedDict[str, tuple[bytes, Session, deque[Heard]]] = OrderedDict()
+
+    def note(self, scope: bytes, session: Session, node: bytes, dialect: Dialect, message: bytes) -> None:
+        """A reply was given to a client of this scope."""
+        try:
+            said = dialect.normal(message)
+        except BadBody:
+            return
+        known = self._by_session.pop(session.id, None) or (scope, session, deque[Heard](maxlen=MOST_REPLIES))
+        known[2].append(Heard(node, said.text.strip(), list(said.tool_uses)))
+        self._by_session[session.id] = known
+        while len(self._by_session) > MOST_SESSIONS:
+            self._by_session.popitem(last=False)
+
+    def forget(self, session: Session) -> None:
+        self._by_session.pop(session.id, None)
+
+    def opened_by(self, scope: bytes, opening: Sequence[Message]) -> Session | None:
+        """The session that a new conversation belongs to: its first words stand in a tool use that has no result yet (a
+        sub-agent), or they carry a reply that was to replace what came before it (a compaction)."""
+        words = [message.text.strip() for message in opening if message.role == "user"]
+        if not any(words):
+            return None
+        for session, heard in self._newest(scope):
+            if any(turn.followed for turn in session.tree.given(heard.node)):
+                continue
+            told = [text for use in heard.uses for text in _texts(use.arguments)]
+            if any(len(text) >= TELLING and (text in word or word == text) for text in told for word in words):
+                return session
+            if len(heard.text) >= TELLING and any(heard.text in word and heard.text != word for word in words):
+                return session
+        return None
+
+    def claim(self, scope: bytes | None, name: str, arguments: Any, meta: Mapping[str, Any]) -> Session | None:
+        """The session whose model asked for this tool call; what was asked for is then spoken for. `scope` None: of any
+        client."""
+        ids = {meta[key] for key in ID_KEYS if isinstance(meta.get(key), str)}
+        for session, heard in self._newest(scope):
+            use = next((use for use in heard.uses if _asks_for(use, ids, name, arguments)), None)
+            if use is not None:
+                heard.uses.remove(use)
+                return session
+        return None
+
+    def busy(self, scope: bytes | None) -> list[Session]:
+        """The sessions with a call under way, whose reply may be about to ask for something."""
+        return [s for known, s, _ in self._by_session.values() if s.in_flight and scope in (None, known)]
+
+    def _newest(self, scope: bytes | None) -> Iterator[tuple[Session, Heard]]:
+        for known, session, replies in reversed(list(self._by_session.values())):
+            if scope in (None, known):
+                for heard in reversed(replies):
+                    yield session, heard
+
+
+def _asks_for(use: ToolUse, ids: Set[str], name: str, arguments: Any) -> bool:
+    return use.id in ids if ids else is_called(use.name, name) and use.arguments == arguments
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """The strings in a tool use's arguments."""
+    if isinstance(value, str):
+        yield value.strip()
+    elif isinstance(value, dict):
+        for inner in value.values():
+            yield from _texts(inner)

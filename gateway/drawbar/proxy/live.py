@@ -1,0 +1,235 @@
+"""Live sessions: requests that name no session, taken together by who sends them and by what they go on from.
+
+An agent that names its own session has one session here, whatever it says in it. All others are told apart by content:
+a request that goes on from a call belongs to that call's session, one that repeats a call which failed does as well,
+and every other one begins a session. Clients with different keys never share one. A session that nobody has used for
+`idle` seconds is ended; when its agent comes back it goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import anyio.to_thread
+
+from drawbar.errors import StoreError, UnknownName
+from drawbar.ids import digest
+from drawbar.proxy.heard import LastWords
+from drawbar.proxy.registry import Sessions
+from drawbar.record.graph import SessionGraph
+from drawbar.record.placing import Placed, placed
+from drawbar.record.replies import Replies
+from drawbar.record.stitching import CallTree
+from drawbar.record.store import Store
+from drawbar.sessions import Session
+from drawbar.wire.dialect import BadBody, Dialect, Request
+from drawbar.wire.identity import Identity
+from drawbar.wire.message import Message
+
+_log = logging.getLogger(__name__)
+
+SHARED: Final = 200_000
+"""Messages, and calls, that are remembered of all live sessions of one client that are told apart by content."""
+MOST_CLIENTS: Final = 64
+"""Whose conversations are remembered at the same time. Of others, the store knows how their sessions began."""
+_OPENING: Final = 4
+"""Messages at a conversation's beginning that are looked at to see whom it belongs to."""
+_SWEEP: Final = 15.0
+"""Seconds between looks for idle sessions."""
+_WAIT: Final = 1.0
+"""Seconds for which a tool call waits for the reply that asks for it: some agents call before the reply has ended."""
+
+
+@dataclass(slots=True)
+class _Client:
+    """What one client's conversations have said."""
+
+    graph: SessionGraph = field(default_factory=lambda: SessionGraph(SHARED))
+    tree: CallTree[Session] = field(default_factory=lambda: CallTree(SHARED))
+    replies: Replies = field(default_factory=Replies)
+
+
+class LiveSessions:
+    """Finds the session of a request that names none."""
+
+    def __init__(self, sessions: Sessions, store: Store, idle: float, end_one: Callable[[str], Awaitable[None]]) -> None:
+        """`end_one` ends a session by its id."""
+        self._sessions = sessions
+        self._store = store
+        self._idle = idle
+        self._end_one = end_one
+        self._named: dict[tuple[bytes, str, str], Session] = {}
+        self._finding: dict[bytes, asyncio.Task[Session | None]] = {}
+        self._clients: OrderedDict[bytes, _Client] = OrderedDict()
+        self._words = LastWords()
+        self._sweeper: asyncio.Task[None] | None = None
+
+    async def find(
+        self, scope: bytes, identity: Identity | None, dialect: Dialect, request: Request | None
+    ) -> tuple[Session, Placed | None]:
+        """The session, and where the request stands in it if that was looked up. `scope` tells clients apart; `request`
+        None: it cannot be read."""
+        there: Placed | None = None
+        if identity is not None and identity.session is not None:
+            session = await self._by_name(scope, identity.agent, identity.session, identity.parent)
+        elif request is None:
+            session = self._sessions.begin("content", None, None)
+        else:
+            agent = identity.agent if identity is not None else None
+            session, there = await self._by_content(scope, agent, dialect, request)
+        if session.on_reply is None:
+            session.on_reply = lambda *said: self._heard(scope, *said)
+        session.used = time.monotonic()
+        return session, there
+
+    async def claim(self, scope: bytes | None, name: str, arguments: object, meta: dict[str, object]) -> Session | None:
+        """The session whose model asked for this tool call, if there is one. `scope` None: of any client."""
+        found = self._words.claim(scope, name, arguments, meta)
+        if found is None and (busy := self._words.busy(scope)):
+            waiting = [asyncio.create_task(session.idle.wait()) for session in busy]
+            await asyncio.wait(waiting, timeout=_WAIT, return_when=asyncio.FIRST_COMPLETED)
+            for task in waiting:
+                task.cancel()
+            found = self._words.claim(scope, name, arguments, meta)
+        return found
+
+    def _heard(self, scope: bytes, session: Session, node: bytes, dialect: Dialect, message: bytes) -> None:
+        self._words.note(scope, session, node, dialect, message)
+        if session.row.origin == "content" and session.row.key_digest is None:
+            session.name(_first_words(scope, node))
+
+    async def _by_name(self, scope: bytes, agent: str, name: str, parent: str | None) -> Session:
+        """The session that an agent calls so, or one of whose threads it calls so: then `parent` began it."""
+        names = [name, parent] if parent is not None else [name]
+        for known in names:
+            session = self._named.get((scope, agent, known))
+            if session is not None and session.stop is None:
+                break
+        else:
+            session = None
+            for known in reversed(names):
+                session = session or await self._again(_name(scope, agent, known))
+            session = session or self._named.get((scope, agent, name))  # meanwhile
+            if session is None or session.stop is not None:
+                session = self._sessions.begin("identity", _name(scope, agent, name), agent)
+        self._named[scope, agent, name] = session
+        return session
+
+    async def _by_content(
+        self, scope: bytes, agent: str | None, dialect: Dialect, request: Request
+    ) -> tuple[Session, Placed | None]:
+        client = self._client(scope)
+        try:
+            there = placed(dialect, request, client.graph, client.replies)
+        except BadBody:
+            return self._sessions.begin("content", None, agent), None
+        session = _continued(client.tree, dialect, there)
+        if session is None:
+            opening = [_normal(dialect, message) for message in there.messages[:_OPENING]]
+            session = await self._from_store(scope, opening, there) or self._words.opened_by(scope, opening)
+        if session is None or session.stop is not None:
+            session = self._sessions.begin("content", None, agent)
+        if session.row.origin != "content":  # it has a memory of its own
+            return session, None
+        if session.tree is not client.tree:
+            session.adopt(client.graph, client.tree, client.replies)
+        return session, there
+
+    async def _from_store(self, scope: bytes, opening: list[Message], there: Placed) -> Session | None:
+        """The session that this conversation began in, before this gateway or this memory of it did."""
+        before = len(there.path) - len(there.messages)
+        first = next((at for at, message in enumerate(opening) if message.role == "assistant"), None)
+        if first is None:
+            return None
+        return await self._again(_first_words(scope, there.path[before + first]))
+
+    async def _again(self, name: bytes) -> Session | None:
+        """Look into the store; requests that ask at once share one look."""
+        task = self._finding.get(name)
+        if task is None:
+            task = self._finding[name] = asyncio.create_task(self._sessions.again(name))
+            task.add_done_callback(lambda _: self._finding.pop(name, None))
+        return await asyncio.shield(task)
+
+    def _client(self, scope: bytes) -> _Client:
+        client = self._clients.pop(scope, None) or _Client()
+        self._clients[scope] = client
+        while len(self._clients) > MOST_CLIENTS:
+            self._clients.popitem(last=False)
+        return client
+
+    async def start(self) -> None:
+        """End what a gateway that was killed has left open, and from now on whatever is idle."""
+        await self._end_leftovers()
+        self._sweeper = asyncio.create_task(self._sweep())
+
+    async def stop(self) -> None:
+        """End them all."""
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        await self.end([session for session in self._sessions if session.live])
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(min(self._idle, _SWEEP))
+            now = time.monotonic()
+            idle = [s for s in self._sessions if s.live and not s.aborts and now - s.used > self._idle]
+            await self.end(idle)
+            await self._end_leftovers()
+
+    async def _end_leftovers(self) -> None:
+        """Sessions of gateways that are no more, on this store."""
+        here = {session.id for session in self._sessions}
+        rows = await anyio.to_thread.run_sync(self._store.silent_since, time.time() - self._idle)
+        await asyncio.gather(*(self._ended(row) for row in rows if row not in here))
+
+    async def end(self, sessions: Sequence[Session]) -> None:
+        """End these; when their agents come back they go on."""
+        if not sessions:
+            return
+        over = set(map(id, sessions))
+        for session in sessions:
+            self._words.forget(session)
+        for name in [name for name, session in self._named.items() if id(session) in over]:
+            del self._named[name]
+        for client in self._clients.values():
+            client.tree.forget(sessions)
+        await asyncio.gather(*(self._ended(session.id) for session in sessions))
+
+    async def _ended(self, id: str) -> None:
+        try:
+            await self._end_one(id)
+        except (StoreError, UnknownName) as error:
+            _log.error("The live session %s could not be ended: %s", id, error)
+
+
+def _continued(tree: CallTree[Session], dialect: Dialect, there: Placed) -> Session | None:
+    """The session whose conversation goes on, or whose failed call is repeated."""
+    follows = tree.find(dialect, there.path, there.messages, None).follows
+    if follows is not None:
+        return follows.session
+    same = tree.same(there.leaf)
+    return same[-1].session if same and not (same[-1].open or same[-1].answered) else None
+
+
+def _normal(dialect: Dialect, message: bytes) -> Message:
+    try:
+        return dialect.normal(message)
+    except BadBody:
+        return Message("user", ())
+
+
+def _name(scope: bytes, agent: str, session: str) -> bytes:
+    """What finds a session in the store whose agent names it."""
+    return digest(b"identity", scope, agent.encode(), b"\0", session.encode())
+
+
+def _first_words(scope: bytes, reply: bytes) -> bytes:
+    """What finds a session in the store by its first reply."""
+    return digest(b"content", scope, reply)

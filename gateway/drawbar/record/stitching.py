@@ -1,0 +1,158 @@
+"""Which call goes on from which: the tree of the calls of a session, or of many. Pure; it knows messages by node.
+
+A call follows the one whose request is the longest known beginning of its own. That the reply comes next is not asked
+for, since agents leave reasoning out of what they send back, or say a reply in other words: how much of it is there
+labels the edge. Where several calls had the same request (parallel agents that begin alike, a repetition), the one
+whose reply comes next is followed; else one of the same thread, before one that nothing follows yet, before the newest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Final, Generic, Literal, TypeAlias, TypeVar
+
+from drawbar.wire.dialect import BadBody, Dialect
+
+Edge: TypeAlias = Literal["exact", "without_reasoning", "rewritten", "none"]
+"""What of the followed call's reply is said again: all of it; all but its reasoning; something else; nothing."""
+
+MOST_REMEMBERED: Final = 20_000
+"""Calls after which a tree forgets the older half of them."""
+
+S = TypeVar("S")
+
+
+@dataclass(slots=True, eq=False)
+class Turn(Generic[S]):
+    """One call in the tree."""
+
+    call: str
+    session: S
+    """Whose call it is."""
+    leaf: bytes | None = None
+    """The node of its request's last message."""
+    thread: str | None = None
+    reply: bytes | None = None
+    """The node of its reply; None: it has none, or none yet."""
+    open: bool = True
+    """It is under way."""
+    answered: bool = False
+    followed: bool = False
+    said: tuple[Dialect, bytes] | None = None
+    """The reply's own words, until they are compared with what its agent sends back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place(Generic[S]):
+    """Where a request stands."""
+
+    follows: Turn[S] | None = None
+    edge: Edge | None = None
+
+
+class CallTree(Generic[S]):
+    """The calls by what was said in them."""
+
+    __slots__ = ("_leaves", "_most", "_replies")
+
+    def __init__(self, most: int = MOST_REMEMBERED) -> None:
+        self._leaves: dict[bytes, list[Turn[S]]] = {}
+        self._replies: dict[bytes, list[Turn[S]]] = {}
+        self._most = most
+
+    def find(self, dialect: Dialect, path: Sequence[bytes], messages: Sequence[bytes], thread: str | None) -> Place[S]:
+        """Where a request stands whose messages have these nodes.
+
+        `path` may begin with more nodes than there are messages: what was said before the first of them.
+        """
+        before = len(path) - len(messages)
+        for at in range(len(path) - 1, -1, -1):
+            turns = self._replies.get(path[at])
+            if turns is not None:
+                turn = _preferred(turns, thread)
+                again = messages[at - before] if at >= before else None
+                return Place(turn, _edge(turn, dialect, again))
+            turns = self._leaves.get(path[at]) if at < len(path) - 1 else None
+            if turns is not None:
+                following = messages[at + 1 - before] if at + 1 >= before else None
+                return Place(_preferred(turns, thread), "rewritten" if _is_reply(dialect, following) else "none")
+        return Place()
+
+    def same(self, leaf: bytes | None) -> Sequence[Turn[S]]:
+        """The calls that were asked the same, the oldest first."""
+        return self._leaves.get(leaf, ()) if leaf is not None else ()
+
+    def given(self, reply: bytes) -> Sequence[Turn[S]]:
+        """The calls that were answered with this."""
+        return self._replies.get(reply, ())
+
+    def add(self, turn: Turn[S], place: Place[S]) -> None:
+        """A call begins."""
+        if place.follows is not None:
+            place.follows.followed = True
+        if turn.leaf is not None:
+            self._make_room()
+            self._leaves.setdefault(turn.leaf, []).append(turn)
+
+    def replied(self, turn: Turn[S], reply: bytes, dialect: Dialect | None = None, message: bytes = b"") -> None:
+        """A call's reply is there, or as much of it as came."""
+        turn.reply = reply
+        if dialect is not None:
+            turn.said = dialect, message
+        self._replies.setdefault(reply, []).append(turn)
+
+    def take(self, other: CallTree[S]) -> None:
+        """Take in the calls of another tree."""
+        for mine, its in ((self._leaves, other._leaves), (self._replies, other._replies)):
+            for node, turns in its.items():
+                mine.setdefault(node, []).extend(turns)
+
+    def clear(self) -> None:
+        """Forget all of it."""
+        self._leaves.clear()
+        self._replies.clear()
+
+    def forget(self, sessions: Iterable[S]) -> None:
+        """Forget the calls of sessions that are over."""
+        gone = set(map(id, sessions))
+        for known in (self._leaves, self._replies):
+            for node, turns in list(known.items()):
+                left = [turn for turn in turns if id(turn.session) not in gone]
+                if left:
+                    known[node] = left
+                else:
+                    del known[node]
+
+    def _make_room(self) -> None:
+        for name in ("_leaves", "_replies"):
+            known: dict[bytes, list[Turn[S]]] = getattr(self, name)
+            if len(known) >= self._most:
+                setattr(self, name, dict(islice(known.items(), self._most // 2, None)))
+
+
+def _preferred(turns: Sequence[Turn[S]], thread: str | None) -> Turn[S]:
+    return max(enumerate(turns), key=lambda it: (it[1].thread == thread, not it[1].followed, it[0]))[1]
+
+
+def _edge(turn: Turn[S], dialect: Dialect, again: bytes | None) -> Edge:
+    """`again`: how the reply came back; None where it was meant by its name."""
+    if turn.said is None or again is None:
+        return "exact"
+    told, said = turn.said
+    if again == said:
+        turn.said = None  # who sends a reply back as it was sends it so again
+        return "exact"
+    try:
+        lost = bool(told.normal(said).reasoning) and not dialect.normal(again).reasoning
+    except BadBody:
+        return "exact"
+    return "without_reasoning" if lost else "exact"
+
+
+def _is_reply(dialect: Dialect, message: bytes | None) -> bool:
+    try:
+        return message is not None and dialect.normal(message).role == "assistant"
+    except BadBody:
+        return False

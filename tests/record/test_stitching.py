@@ -1,0 +1,174 @@
+"""The tree of calls: each follows the one whose request is the longest known beginning of its own."""
+
+from __future__ import annotations
+
+import orjson
+import pytest
+
+from drawbar.record.graph import SessionGraph
+from drawbar.record.stitching import CallTree, Place, Turn
+from drawbar.wire import CHAT, MESSAGES, RESPONSES
+from drawbar.wire.dialect import Dialect
+
+
+def user(text: str) -> bytes:
+    return orjson.dumps({"role": "user", "content": text})
+
+
+def assistant(text: str, **more: object) -> bytes:
+    return orjson.dumps({"role": "assistant", "content": text, **more})
+
+
+class Talk:
+    """A session whose calls are made by hand."""
+
+    def __init__(self, dialect: Dialect = CHAT) -> None:
+        self.dialect = dialect
+        self.graph = SessionGraph()
+        self.tree: CallTree[str] = CallTree()
+
+    def ask(self, name: str, *messages: bytes, thread: str | None = None) -> Place[str]:
+        """A request; where it stands."""
+        path, _ = self.graph.request(self.dialect, messages)
+        place = self.tree.find(self.dialect, path, messages, thread)
+        self.turn = Turn(name, "session", path[-1], thread)
+        self.tree.add(self.turn, place)
+        return place
+
+    def answer(self, message: bytes, turn: Turn[str] | None = None) -> None:
+        turn = turn or self.turn
+        node, _, _ = self.graph.reply(self.dialect, turn.leaf, message)
+        self.tree.replied(turn, node, self.dialect, message)
+
+    def exchange(self, name: str, *messages: bytes, reply: bytes, thread: str | None = None) -> tuple[str | None, object]:
+        place = self.ask(name, *messages, thread=thread)
+        self.answer(reply)
+        return (place.follows.call if place.follows is not None else None), place.edge
+
+
+@pytest.fixture
+def talk() -> Talk:
+    return Talk()
+
+
+A = user("a")
+
+
+def test_the_first_call_follows_none(talk: Talk) -> None:
+    assert talk.exchange("1", A, reply=assistant("b")) == (None, None)
+
+
+def test_a_call_follows_the_one_whose_reply_it_carries(talk: Talk) -> None:
+    talk.exchange("1", A, reply=assistant("b"))
+    assert talk.exchange("2", A, assistant("b"), user("c"), reply=assistant("d")) == ("1", "exact")
+    assert talk.exchange("3", A, assistant("b"), user("c"), assistant("d"), user("e"), reply=assistant("f")) == (
+        "2",
+        "exact",
+    )
+
+
+def test_a_reply_in_other_bytes_is_the_same_reply(talk: Talk) -> None:
+    talk.exchange("1", A, reply=assistant("b", refusal=None))
+    assert talk.ask("2", A, b'{"content": [{"type": "text", "text": "b"}], "role": "assistant"}', user("c")).edge == "exact"
+
+
+def test_a_reply_that_comes_back_without_its_reasoning_is_marked_so(talk: Talk) -> None:
+    talk.exchange("1", A, reply=assistant("b", reasoning_content="because"))
+    assert talk.exchange("2", A, assistant("b"), user("c"), reply=assistant("d")) == ("1", "without_reasoning")
+
+
+def test_a_reply_that_comes_back_with_its_reasoning_is_exact(talk: Talk) -> None:
+    said = assistant("b", reasoning_content="because")
+    talk.exchange("1", A, reply=said)
+    assert talk.ask("2", A, said, user("c")).edge == "exact"
+
+
+def test_reasoning_of_anthropics_models_counts_as_such() -> None:
+    talk = Talk(MESSAGES)
+    think = {"type": "thinking", "thinking": "because", "signature": "s"}
+    words = {"type": "text", "text": "b"}
+    talk.exchange("1", A, reply=orjson.dumps({"role": "assistant", "content": [think, words]}))
+    assert talk.ask("2", A, orjson.dumps({"role": "assistant", "content": [words]}), user("c")).edge == "without_reasoning"
+
+
+def test_a_reply_in_other_words_is_rewritten(talk: Talk) -> None:
+    talk.exchange("1", A, reply=assistant("b"))
+    assert talk.exchange("2", A, assistant("B!"), user("c"), reply=assistant("d")) == ("1", "rewritten")
+
+
+def test_a_request_that_goes_on_without_the_reply_follows_by_none_of_it(talk: Talk) -> None:
+    talk.exchange("1", A, reply=assistant("b"))
+    assert talk.exchange("2", A, user("never mind"), reply=assistant("d")) == ("1", "none")
+
+
+def test_another_beginning_is_another_root(talk: Talk) -> None:
+    talk.exchange("1", A, reply=assistant("b"))
+    assert talk.exchange("2", user("z"), assistant("b"), user("c"), reply=assistant("d")) == (None, None)
+
+
+def test_a_shared_instruction_alone_is_no_call_to_follow(talk: Talk) -> None:
+    system = orjson.dumps({"role": "system", "content": "be brief"})
+    talk.exchange("1", system, A, reply=assistant("b"))
+    assert talk.ask("2", system, user("z")).follows is None
+
+
+def test_a_repetition_stands_beside_the_call_that_it_repeats(talk: Talk) -> None:
+    talk.exchange("1", A, reply=assistant("b"))
+    talk.ask("2", A, assistant("b"), user("c"))  # fails
+    assert talk.exchange("3", A, assistant("b"), user("c"), reply=assistant("d")) == ("1", "exact")
+    assert talk.ask("4", A, assistant("b"), user("c"), assistant("d"), user("e")).follows is talk.tree.same(
+        talk.graph.request(CHAT, [A, assistant("b"), user("c")])[0][-1]
+    )[1]
+
+
+def test_of_calls_that_began_alike_the_one_is_followed_whose_reply_comes_next(talk: Talk) -> None:
+    talk.exchange("1", A, reply=assistant("b1"))
+    talk.exchange("2", A, reply=assistant("b2"))
+    assert talk.exchange("3", A, assistant("b1"), user("c"), reply=assistant("d")) == ("1", "exact")
+
+
+def test_of_calls_that_were_alike_to_the_last_the_newest_that_nothing_follows_is_followed(talk: Talk) -> None:
+    talk.exchange("1", A, reply=assistant("b"))
+    talk.exchange("2", A, reply=assistant("b"))
+    assert talk.exchange("3", A, assistant("b"), user("c"), reply=assistant("d")) == ("2", "exact")
+    assert talk.exchange("4", A, assistant("b"), user("c"), reply=assistant("d")) == ("1", "exact")
+    assert talk.exchange("5", A, assistant("b"), user("z"), reply=assistant("d")) == ("2", "exact")
+
+
+def test_threads_that_began_alike_are_kept_apart_by_their_names(talk: Talk) -> None:
+    talk.exchange("1", A, reply=assistant("b"), thread="one")
+    talk.exchange("2", A, reply=assistant("b"), thread="two")
+    assert talk.exchange("3", A, assistant("b"), user("c"), reply=assistant("d"), thread="one") == ("1", "exact")
+    assert talk.exchange("4", A, assistant("b"), user("c"), reply=assistant("d"), thread="two") == ("2", "exact")
+
+
+def test_what_came_of_a_reply_that_broke_off_can_be_followed(talk: Talk) -> None:
+    talk.exchange("1", A, reply=assistant("half a"))
+    assert talk.ask("2", A, assistant("half a"), user("go on")).edge == "exact"
+
+
+def test_items_of_a_turn_in_the_responses_dialect_are_one_reply() -> None:
+    talk = Talk(RESPONSES)
+    say = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "b"}]}
+    use = {"type": "function_call", "call_id": "c1", "name": "f", "arguments": "{}"}
+    result = orjson.dumps({"type": "function_call_output", "call_id": "c1", "output": "1"})
+    talk.exchange("1", A, reply=orjson.dumps([say, use]))
+    assert talk.ask("2", A, orjson.dumps([say, use]), result).edge == "exact"
+
+
+def test_a_tree_forgets_the_oldest_calls_first() -> None:
+    talk = Talk()
+    talk.tree = CallTree(most=10)
+    for n in range(30):
+        talk.exchange(str(n), user(str(n)), reply=assistant("b"))
+    assert talk.ask("x", user("0"), assistant("b"), user("c")).follows is None
+    assert talk.ask("y", user("29"), assistant("b"), user("c")).edge == "exact"
+
+
+def test_the_calls_of_sessions_that_are_over_are_forgotten() -> None:
+    talk = Talk()
+    talk.exchange("1", A, reply=assistant("b"))
+    talk.tree.forget(["another"])
+    assert talk.ask("2", A, assistant("b"), user("c")).follows is not None
+    talk.tree.forget(["session"])
+    assert talk.ask("3", A, assistant("b"), user("d")).follows is None
