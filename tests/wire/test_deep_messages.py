@@ -9,6 +9,7 @@ import pytest
 from drawbar.wire import DIALECTS
 from drawbar.wire.dialect import BadBody, Dialect
 from drawbar.wire.message import ToolUse
+from drawbar.wire.route import CHAT_TURN
 from drawbar.wire.tolerant import DEEPEST, dump, load
 
 ALL = pytest.mark.parametrize("dialect", DIALECTS.values(), ids=DIALECTS.keys())
@@ -39,8 +40,12 @@ def test_arguments_that_are_nested_too_deeply_stay_a_text() -> None:
 
 @pytest.mark.parametrize(
     ("said", "read"),
-    [(b'"\\ud83d"', '"\ufffd"'), (b'"\\ud83d\\ude00"', '"\U0001f600"'), (b'{"\\udc00":"\xed\xa0\xbd"}', '{"\ufffd":"\ufffd"}')],
-)  # fmt: skip
+    [
+        (b'"\\ud83d"', '"\ufffd"'),
+        (b'"\\ud83d\\ude00"', '"\U0001f600"'),
+        (b'{"\\udc00":"\xed\xa0\xbd"}', '{"\ufffd":"\ufffd"}'),
+    ],
+)
 def test_halves_of_characters_are_replaced_where_they_are_written(said: bytes, read: str) -> None:
     assert dump(load(said)) == read.encode()
 
@@ -49,3 +54,14 @@ def test_large_numbers_are_read_alike_whatever_stands_beside_them() -> None:
     assert load(b'["\\ud83d",1' + b"0" * 30 + b"]")[1] == load(b"[1" + b"0" * 30 + b"]")[0] == 1e30
     assert load(b'["\\ud83d",18446744073709551615]')[1] == 18446744073709551615
     assert load(b"[1" + b"0" * 9999 + b"]") == [float("inf")]
+
+
+@pytest.mark.parametrize("tail", [b',"metadata":{"a":"\xff"}}', b',"tools":["\xc3"]}', b"} \xef\xbb\xbf"])
+def test_a_request_with_bytes_that_are_no_text_is_refused(tail: bytes) -> None:
+    with pytest.raises(BadBody):
+        CHAT_TURN.split(b'{"model":"m","messages":[{"role":"user","content":"hi"}]' + tail)
+
+
+def test_half_a_character_does_not_make_a_request_of_another_encoding_readable() -> None:
+    with pytest.raises(BadBody):
+        CHAT_TURN.split(b'\xef\xbb\xbf{"model":"m","messages":[{"role":"user","content":"\\ud83d"}]}')

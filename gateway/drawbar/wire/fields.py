@@ -36,7 +36,7 @@ def fields(body: bytes) -> dict[str, msgspec.Raw]:
 def _with_halves(body: bytes) -> dict[str, msgspec.Raw] | None:
     """Of an object that only halves of surrogate pairs keep from being read (agents cut texts in the middle of an
     emoji), the values with those replaced. None for anything else."""
-    if b"\\ud" not in body and b"\\uD" not in body:
+    if (b"\\ud" not in body and b"\\uD" not in body) or _OPEN.match(body) is None:
         return None
     try:
         value = load_whole(body)

@@ -14,6 +14,7 @@ from drawbar.wire.gemini import GeminiDialect
 from drawbar.wire.gemini_path import GeminiPath
 from drawbar.wire.messages import MessagesDialect
 from drawbar.wire.responses import ResponsesDialect
+from drawbar.wire.tolerant import must_be_text
 
 Kind: TypeAlias = Literal["turn", "count", "other"]
 """The model answers; its provider counts tokens; or something else that only passes through."""
@@ -49,6 +50,7 @@ class Route:
     def split(self, body: bytes) -> Request:
         """The request, with what the URL says of it. Raises `BadBody`."""
         request = self.dialect.split(body)
+        must_be_text(body)
         return request if self.url is None else replace(request, model=self.url.model, stream=self.url.stream)
 
     def below(self, model: str) -> str:

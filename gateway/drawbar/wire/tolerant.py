@@ -14,9 +14,19 @@ import orjson
 from drawbar.wire.dialect import BadBody
 
 DEEPEST: Final = 200
-"""Levels of nesting in a message. Writers of JSON give up soon after, and what is shown of a message lies deeper yet."""
+"""Levels of nesting in a message. Writers of JSON give up soon after, and a message is shown inside of other values."""
 _LONGEST_INTEGER: Final = 20
 """Characters of the longest integer that the fast parser reads as one. Larger ones become floating-point numbers."""
+
+
+def must_be_text(body: bytes) -> None:
+    """Raises `BadBody` for bytes that are no UTF-8: who cuts JSON into slices does not look into its texts."""
+    if body.isascii():
+        return
+    try:
+        body.decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError as error:
+        raise BadBody(f"the body is not UTF-8: {error.reason} (byte {error.start})") from error
 
 
 def load(data: bytes | str) -> Any:
