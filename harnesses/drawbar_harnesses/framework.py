@@ -2,7 +2,7 @@
 
 A framework needs packages that disagree with ours and with other frameworks' (`openai`, `mcp`, `litellm` in other
 versions), so each has a virtual environment of its own and is never imported here. The program, `frameworks/NAME.py`,
-is told where to work by the variables that the command harness documents.
+is told where to work by environment variables (`frameworks/desk.py` reads them).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import ClassVar, Self
 
 import orjson
 
+from drawbar.errors import UnknownName
 from drawbar.harness import Assignment, Outcome
 from drawbar_harnesses.desk import Desk, laid
 from drawbar_harnesses.installs import PythonPackages
@@ -36,19 +37,28 @@ class FrameworkAgent:
 
     `timeout`: seconds; the task's limit of wall time holds as well. The other limits are kept by the gateway: the
     framework's own are raised out of the way.
+    `dialect`: what the framework is to speak with the model, of those that it can; most frameworks have a client for
+    each, with habits of its own.
 
     Raises:
         ConfigurationError: the framework is not installed.
+        UnknownName: it does not speak that dialect.
     """
 
     install: ClassVar[PythonPackages]
-    dialect: ClassVar[str] = "chat"
+    dialect: str = "chat"
+    """What it speaks unless it is told otherwise."""
+    dialects: ClassVar[tuple[str, ...]] = ("chat",)
+    """All that it can be told to speak."""
     mcp: ClassVar[str | None]
     """The newest revision of MCP that it speaks."""
     settings: ClassVar[Mapping[str, str]] = {}
     """Variables that this framework needs beside those that silence all."""
 
-    def __init__(self, *, timeout: float | None = None) -> None:
+    def __init__(self, *, timeout: float | None = None, dialect: str = "chat") -> None:
+        if dialect not in self.dialects:
+            raise UnknownName(f"dialect of {self.install.name}", dialect, self.dialects)
+        self.dialect = dialect
         self.name = self.install.label
         self._python = self.install.need()
         self._programs = Programs(timeout)
@@ -71,8 +81,9 @@ class FrameworkAgent:
         work = desk.assignment
         messages = desk.write("messages.json", orjson.dumps([dict(message) for message in work.messages]).decode())
         told = {
-            "OPENAI_BASE_URL": work.openai_base_url,
-            "OPENAI_API_KEY": work.key,
+            "DRAWBAR_BASE_URL": work.base_url,
+            "DRAWBAR_DIALECT": self.dialect,
+            "DRAWBAR_KEY": work.key,
             "DRAWBAR_MODEL": work.model,
             "DRAWBAR_MCP_URL": work.mcp_url,
             "DRAWBAR_MESSAGES_FILE": str(messages),

@@ -19,5 +19,6 @@ class GoogleADKHarness(FrameworkAgent):
             "mcp==2.3.0",
         ),
     )
+    dialects: ClassVar = ("chat", "gemini")
     mcp: ClassVar = "2025-11-25"
     settings: ClassVar = {"NO_GCE_CHECK": "true"}  # it would ask whether it runs on Google's machines

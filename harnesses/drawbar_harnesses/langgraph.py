@@ -17,8 +17,10 @@ class LangGraphHarness(FrameworkAgent):
             "langgraph==1.2.22",
             "langchain==1.4.7",
             "langchain-openai==1.7.3",
+            "langchain-anthropic==1.7.7",
             "langchain-mcp-adapters==0.3.2",
             "mcp==1.30.0",
         ),
     )
+    dialects: ClassVar = ("chat", "messages", "responses")
     mcp: ClassVar = "2025-11-25"

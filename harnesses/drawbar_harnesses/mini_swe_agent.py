@@ -27,6 +27,7 @@ class MiniSWEAgentHarness(FrameworkAgent):
             "mcp==2.3.0",
         ),
     )
+    dialects: ClassVar = ("chat", "messages", "responses")
     mcp: ClassVar = "2026-07-28"
     settings: ClassVar = {
         "MSWEA_SILENT_STARTUP": "1",
@@ -34,8 +35,8 @@ class MiniSWEAgentHarness(FrameworkAgent):
         "MSWEA_MODEL_RETRY_STOP_AFTER_ATTEMPT": "1",  # the gateway tries again; ten times would outlive the session
     }
 
-    def __init__(self, *, timeout: float | None = None, own_tools: bool = False) -> None:
-        super().__init__(timeout=timeout)
+    def __init__(self, *, timeout: float | None = None, dialect: str = "chat", own_tools: bool = False) -> None:
+        super().__init__(timeout=timeout, dialect=dialect)
         self.own_tools = own_tools
 
     def environment(self, desk: Desk) -> dict[str, str]:

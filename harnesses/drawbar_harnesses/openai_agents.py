@@ -19,4 +19,5 @@ class OpenAIAgentsHarness(FrameworkAgent):
             "mcp==2.3.0",
         ),
     )
+    dialects: ClassVar = ("chat", "responses")
     mcp: ClassVar = "2026-07-28"

@@ -14,9 +14,10 @@ class PydanticAIHarness(FrameworkAgent):
         "pydantic_ai",
         version="2.68.0",
         requirements=(
-            "pydantic-ai-slim[mcp,openai]==2.68.0",
+            "pydantic-ai-slim[anthropic,google,mcp,openai]==2.68.0",
             "openai==3.54.0",
             "mcp==2.3.0",
         ),
     )
+    dialects: ClassVar = ("chat", "gemini", "messages", "responses")
     mcp: ClassVar = "2026-07-28"

@@ -14,8 +14,9 @@ class StrandsHarness(FrameworkAgent):
         "strands",
         version="1.62.0",
         requirements=(
-            "strands-agents[openai]==1.62.0",
+            "strands-agents[anthropic,gemini,openai]==1.62.0",
             "mcp==2.1.1",
         ),
     )
+    dialects: ClassVar = ("chat", "gemini", "messages", "responses")
     mcp: ClassVar = "2026-07-28"

@@ -11,7 +11,7 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 
 from drawbar import Task, Trajectory
-from drawbar.errors import ConfigurationError
+from drawbar.errors import ConfigurationError, UnknownName
 from drawbar.rollout.harnesses import harness_factory, installed_harnesses, load_harness
 from drawbar.testing import calls, together
 from drawbar_harnesses.framework import FRAMEWORKS, FrameworkAgent
@@ -116,8 +116,14 @@ def test_a_framework_that_is_not_installed_is_told_with_the_command_that_install
         load_harness(name)
 
 
+@pytest.mark.parametrize("name", [where_installed("langgraph")])
+def test_a_dialect_that_a_framework_does_not_speak_is_refused_with_those_that_it_does(name: str) -> None:
+    with pytest.raises(UnknownName, match=r"No dialect of langgraph named 'gemini'.*chat, messages, responses"):
+        load_harness(name, {"dialect": "gemini"})
+
+
 def desk(*messages: dict[str, Any]) -> Desk:
-    return Desk("http://localhost/v1", "key", "http://localhost/mcp", "model", list(messages))
+    return Desk("http://localhost", "key", "http://localhost/mcp", "model", list(messages))
 
 
 def test_a_prompt_alone_is_the_task_and_a_conversation_is_told_by_its_speakers() -> None:

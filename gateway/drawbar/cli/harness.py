@@ -68,6 +68,7 @@ def _described(factory: Any) -> dict[str, Any]:
         "installed": installation is None or installation.installed,
         "version": None if installation is None else installation.version,
         "dialect": getattr(factory, "dialect", None),
+        "dialects": list(getattr(factory, "dialects", ())),
         "mcp": getattr(factory, "mcp", None),
     }
 
@@ -78,7 +79,9 @@ def _details(row: dict[str, Any]) -> list[str]:
         state = "installed" if row["installed"] else f"not installed: drawbar harness install {row['name']}"
         lines.append(f"{row['version']}, {state}")
     if row["dialect"] is not None:
-        lines.append(f"speaks {row['dialect']}, {'MCP ' + row['mcp'] if row['mcp'] else 'no MCP'}")
+        others = [dialect for dialect in row["dialects"] if dialect != row["dialect"]]
+        more = f" (by the option dialect: {', '.join(others)})" if others else ""
+        lines.append(f"speaks {row['dialect']}{more}, {'MCP ' + row['mcp'] if row['mcp'] else 'no MCP'}")
     if row["options"]:
         lines.append(f"options: {', '.join(row['options'])}")
     return lines

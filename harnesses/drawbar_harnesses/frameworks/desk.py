@@ -12,26 +12,36 @@ MANY = 10_000
 """In place of a framework's own limit of turns: the gateway keeps the task's, and says so in the record."""
 LONG = 86_400.0
 """In place of the seconds after which a framework gives up on a tool or a model: the rollout has a limit of its own."""
+REPLY_TOKENS = 16_000
+"""The longest reply, where a dialect (`messages`) must be told one and the task's sampling says none: as much as its
+SDK takes without a stream."""
 
 
 @dataclass(frozen=True)
 class Desk:
     """Where and what to work."""
 
-    base_url: str
-    """What OpenAI SDKs call so: with `/v1`."""
+    root: str
+    """The session's URL: what the SDKs of Anthropic and Google call `base_url`."""
     key: str
     mcp_url: str
     model: str
     messages: list[dict[str, Any]]
     """The opening messages in chat form."""
+    dialect: str = "chat"
+    """What to speak with the model."""
 
     @classmethod
     def from_environment(cls) -> Desk:
         given = os.environ
         messages = json.loads(Path(given["DRAWBAR_MESSAGES_FILE"]).read_text(encoding="utf-8"))
-        urls = given["OPENAI_BASE_URL"], given["OPENAI_API_KEY"], given["DRAWBAR_MCP_URL"]
-        return cls(*urls, given["DRAWBAR_MODEL"], messages)
+        urls = given["DRAWBAR_BASE_URL"], given["DRAWBAR_KEY"], given["DRAWBAR_MCP_URL"]
+        return cls(*urls, given["DRAWBAR_MODEL"], messages, given["DRAWBAR_DIALECT"])
+
+    @property
+    def base_url(self) -> str:
+        """What the SDK of OpenAI calls so."""
+        return f"{self.root}/v1"
 
     @property
     def system(self) -> str | None:

@@ -18,47 +18,74 @@ from minisweagent.agents.default import DefaultAgent
 from minisweagent.environments.local import LocalEnvironment
 from minisweagent.exceptions import Submitted
 from minisweagent.models.litellm_model import LitellmModel
+from minisweagent.models.litellm_response_model import LitellmResponseModel
 from minisweagent.models.utils.actions_toolcall import BASH_TOOL
 
-from .desk import Desk
+from .desk import REPLY_TOKENS, Desk
 
 PLAIN = "{{ output.output }}{% if output.exception_info %}\n{{ output.exception_info }}{% endif %}"
 SYSTEM = "You are a helpful assistant that can interact with a computer."
 """Its own, for tasks that have none."""
 
 
-class Model(LitellmModel):
-    """Offers the session's tools."""
+class Conversation(LitellmModel):
+    """Offers the session's tools, in chat completions or Anthropic's messages."""
 
     def __init__(self, desk: Desk, tools: list[dict[str, Any]]) -> None:
-        kwargs = {"api_base": desk.base_url, "api_key": desk.key}
-        super().__init__(model_name=f"openai/{desk.model}", model_kwargs=kwargs, observation_template=PLAIN)
-        own = [BASH_TOOL] if os.environ.get("DRAWBAR_OWN_TOOLS") else []
-        self._tools = [*own, *tools]
+        super().__init__(**_settings(desk))
+        self._tools = _with_own(tools)
 
     def _query(self, messages: list[dict[str, Any]], **kwargs: Any) -> Any:
-        return litellm.completion(
-            model=self.config.model_name,
-            messages=messages,
-            tools=self._tools or None,
-            **self.config.model_kwargs,
-            **kwargs,
-        )
+        given = self.config.model_kwargs | kwargs
+        return litellm.completion(self.config.model_name, messages, tools=self._tools or None, **given)
 
     def _parse_actions(self, response: Any) -> list[dict[str, Any]]:
         message = response.choices[0].message
         if not message.tool_calls:
-            said = message.content or ""
-            raise Submitted({"role": "exit", "content": said, "extra": {"submission": said}})
-        return [_action(call) for call in message.tool_calls]
+            raise _answered(message.content or "")
+        return [_action(call.function.name, call.function.arguments, call.id) for call in message.tool_calls]
 
 
-def _action(call: Any) -> dict[str, Any]:
+class Responses(LitellmResponseModel):
+    """The same in OpenAI's Responses."""
+
+    def __init__(self, desk: Desk, tools: list[dict[str, Any]]) -> None:
+        super().__init__(**_settings(desk))
+        self._tools = [{"type": "function", **tool["function"]} for tool in _with_own(tools)]
+
+    def _query(self, messages: list[dict[str, Any]], **kwargs: Any) -> Any:
+        given = self.config.model_kwargs | kwargs
+        return litellm.responses(messages, self.config.model_name, tools=self._tools or None, **given)
+
+    def _parse_actions(self, response: Any) -> list[dict[str, Any]]:
+        calls = [item for item in response.output if item.type == "function_call"]
+        if not calls:
+            said = [part.text for item in response.output if item.type == "message" for part in item.content]
+            raise _answered("".join(said))
+        return [_action(call.name, call.arguments, call.call_id) for call in calls]
+
+
+def _settings(desk: Desk) -> dict[str, Any]:
+    anthropic = desk.dialect == "messages"
+    where = {"api_base": desk.root, "max_tokens": REPLY_TOKENS} if anthropic else {"api_base": desk.base_url}
+    name = f"{'anthropic' if anthropic else 'openai'}/{desk.model}"
+    return {"model_name": name, "model_kwargs": {**where, "api_key": desk.key}, "observation_template": PLAIN}
+
+
+def _with_own(tools: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [*([BASH_TOOL] if os.environ.get("DRAWBAR_OWN_TOOLS") else []), *tools]
+
+
+def _answered(said: str) -> Submitted:
+    """What ends the loop."""
+    return Submitted({"role": "exit", "content": said, "extra": {"submission": said}})
+
+
+def _action(tool: str, arguments: str, id: str) -> dict[str, Any]:
     try:
-        arguments = json.loads(call.function.arguments or "{}")
+        return {"tool": tool, "arguments": json.loads(arguments or "{}"), "tool_call_id": id}
     except ValueError as error:
-        return {"tool": None, "complaint": f"The arguments are not JSON: {error}", "tool_call_id": call.id}
-    return {"tool": call.function.name, "arguments": arguments, "tool_call_id": call.id}
+        return {"tool": None, "complaint": f"The arguments are not JSON: {error}", "tool_call_id": id}
 
 
 class Shell(LocalEnvironment):
@@ -92,8 +119,9 @@ def answer(desk: Desk) -> str:
         portal = stack.enter_context(start_blocking_portal())
         client = stack.enter_context(portal.wrap_async_context_manager(Client(desk.mcp_url)))
         tools = [_offered(tool) for tool in portal.call(client.list_tools).tools]
+        made = Responses if desk.dialect == "responses" else Conversation
         agent = DefaultAgent(
-            Model(desk, tools),
+            made(desk, tools),
             Shell(portal, client),
             system_template="{{ prompts.system }}",
             instance_template="{{ task }}",

@@ -1,8 +1,8 @@
-"""OpenAI Agents SDK: one agent, its tools from MCP, chat completions."""
+"""OpenAI Agents SDK: one agent, its tools from MCP, chat completions or Responses."""
 
 from __future__ import annotations
 
-from agents import Agent, OpenAIChatCompletionsModel, Runner, TResponseInputItem
+from agents import Agent, OpenAIChatCompletionsModel, OpenAIResponsesModel, Runner, TResponseInputItem
 from agents.mcp import MCPServerStreamableHttp
 from openai import AsyncOpenAI
 
@@ -11,7 +11,8 @@ from .desk import LONG, MANY, Desk
 
 async def answer(desk: Desk) -> str:
     """The agent's answer."""
-    model = OpenAIChatCompletionsModel(desk.model, AsyncOpenAI(base_url=desk.base_url, api_key=desk.key))
+    made = OpenAIResponsesModel if desk.dialect == "responses" else OpenAIChatCompletionsModel
+    model = made(desk.model, AsyncOpenAI(base_url=desk.base_url, api_key=desk.key))
     turns: list[TResponseInputItem] = [{"role": role, "content": text} for role, text in desk.turns]
     async with MCPServerStreamableHttp(
         params={"url": desk.mcp_url, "timeout": LONG, "sse_read_timeout": LONG},

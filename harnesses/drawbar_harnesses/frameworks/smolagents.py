@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from smolagents import ChatMessage, LogLevel, MCPClient, OpenAIModel, PromptTemplates, ToolCallingAgent
+from smolagents import ChatMessage, LogLevel, MCPClient, OpenAIModel, PromptTemplates, Tool, ToolCallingAgent
 from smolagents.agents import EMPTY_PROMPT_TEMPLATES
 from smolagents.models import ChatMessageToolCall, ChatMessageToolCallFunction
 
@@ -41,6 +41,8 @@ def answer(desk: Desk) -> str:
     templates: PromptTemplates = {**EMPTY_PROMPT_TEMPLATES, "system_prompt": "{{ custom_instructions }}"}
     server = {"url": desk.mcp_url, "transport": "streamable-http"}
     with MCPClient(server, structured_output=False) as tools:
+        for tool in tools:
+            _let_defaults_be_left_out(tool)
         agent = ToolCallingAgent(
             tools=tools,
             model=model,
@@ -50,3 +52,11 @@ def answer(desk: Desk) -> str:
             verbosity_level=LogLevel.ERROR,
         )
         return str(agent.run(desk.task))
+
+
+def _let_defaults_be_left_out(tool: Tool) -> None:
+    """Its adapter keeps the server's defaults and forgets which arguments are required: it would tell the model that
+    all are, and refuse calls that leave one out."""
+    for argument in tool.inputs.values():
+        if "default" in argument:
+            argument["nullable"] = True
