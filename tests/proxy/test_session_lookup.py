@@ -138,25 +138,6 @@ async def test_a_restarted_gateway_knows_its_sessions_with_all_that_they_used(
         assert (response.status, (await response.json())["error"]["code"]) == (409, "agent_failed")
 
 
-async def test_a_request_without_a_session_makes_one_of_its_own(house: House) -> None:
-    async with house.openai() as client:
-        await client.chat.completions.create(model="m", messages=HI)
-        await client.chat.completions.create(model="m", messages=HI)
-    await house.gateway.recorder.commit()
-    rows = house.gateway.store.sessions()
-    assert [(row.status, row.stop, row.key_digest) for row in rows] == [("ended", "completed", None)] * 2
-    trajectory = house.gateway.store.trajectory(rows[0].id)
-    assert (trajectory.turns, trajectory.completion) == (1, "hello")
-
-
-async def test_a_failed_request_without_a_session_says_why_it_ended(house: House) -> None:
-    response = await house.post(None, b"nonsense")
-    assert response.status == 400
-    await house.gateway.recorder.commit()
-    (row,) = house.gateway.store.sessions()
-    assert (row.status, row.stop) == ("ended", "bad_request")
-
-
 async def test_where_clients_need_keys_only_those_are_served(serve: MakeHouse, provider: Provider) -> None:
     async with serve(settings=Settings(keys=frozenset({"team-key"}), admin_key="admin")) as house:
         assert (await house.post(None, ASK)).status == 401

@@ -40,7 +40,9 @@ class Talk:
         node, _, _ = self.graph.reply(self.dialect, turn.leaf, message)
         self.tree.replied(turn, node, self.dialect, message)
 
-    def exchange(self, name: str, *messages: bytes, reply: bytes, thread: str | None = None) -> tuple[str | None, object]:
+    def exchange(
+        self, name: str, *messages: bytes, reply: bytes, thread: str | None = None
+    ) -> tuple[str | None, object]:
         place = self.ask(name, *messages, thread=thread)
         self.answer(reply)
         return (place.follows.call if place.follows is not None else None), place.edge
@@ -69,7 +71,10 @@ def test_a_call_follows_the_one_whose_reply_it_carries(talk: Talk) -> None:
 
 def test_a_reply_in_other_bytes_is_the_same_reply(talk: Talk) -> None:
     talk.exchange("1", A, reply=assistant("b", refusal=None))
-    assert talk.ask("2", A, b'{"content": [{"type": "text", "text": "b"}], "role": "assistant"}', user("c")).edge == "exact"
+    assert (
+        talk.ask("2", A, b'{"content": [{"type": "text", "text": "b"}], "role": "assistant"}', user("c")).edge
+        == "exact"
+    )
 
 
 def test_a_reply_that_comes_back_without_its_reasoning_is_marked_so(talk: Talk) -> None:
@@ -88,7 +93,9 @@ def test_reasoning_of_anthropics_models_counts_as_such() -> None:
     think = {"type": "thinking", "thinking": "because", "signature": "s"}
     words = {"type": "text", "text": "b"}
     talk.exchange("1", A, reply=orjson.dumps({"role": "assistant", "content": [think, words]}))
-    assert talk.ask("2", A, orjson.dumps({"role": "assistant", "content": [words]}), user("c")).edge == "without_reasoning"
+    assert (
+        talk.ask("2", A, orjson.dumps({"role": "assistant", "content": [words]}), user("c")).edge == "without_reasoning"
+    )
 
 
 def test_a_reply_in_other_words_is_rewritten(talk: Talk) -> None:
@@ -116,9 +123,10 @@ def test_a_repetition_stands_beside_the_call_that_it_repeats(talk: Talk) -> None
     talk.exchange("1", A, reply=assistant("b"))
     talk.ask("2", A, assistant("b"), user("c"))  # fails
     assert talk.exchange("3", A, assistant("b"), user("c"), reply=assistant("d")) == ("1", "exact")
-    assert talk.ask("4", A, assistant("b"), user("c"), assistant("d"), user("e")).follows is talk.tree.same(
-        talk.graph.request(CHAT, [A, assistant("b"), user("c")])[0][-1]
-    )[1]
+    assert (
+        talk.ask("4", A, assistant("b"), user("c"), assistant("d"), user("e")).follows
+        is talk.tree.same(talk.graph.request(CHAT, [A, assistant("b"), user("c")])[0][-1])[1]
+    )
 
 
 def test_of_calls_that_began_alike_the_one_is_followed_whose_reply_comes_next(talk: Talk) -> None:

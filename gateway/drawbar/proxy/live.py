@@ -58,7 +58,9 @@ class _Client:
 class LiveSessions:
     """Finds the session of a request that names none."""
 
-    def __init__(self, sessions: Sessions, store: Store, idle: float, end_one: Callable[[str], Awaitable[None]]) -> None:
+    def __init__(
+        self, sessions: Sessions, store: Store, idle: float, end_one: Callable[[str], Awaitable[None]]
+    ) -> None:
         """`end_one` ends a session by its id."""
         self._sessions = sessions
         self._store = store

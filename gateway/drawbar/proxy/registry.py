@@ -112,7 +112,9 @@ class Sessions:
         if session is None:
             session = await self._recalled(row, "")
             if row.status == "ended":
-                session.row = msgspec.structs.replace(row, status="open", stop=None, error=None, ended=None, health=None)
+                session.row = msgspec.structs.replace(
+                    row, status="open", stop=None, error=None, ended=None, health=None
+                )
                 session.unwritten = True
             session = self._by_id.setdefault(row.id, session)
         return session

@@ -37,7 +37,6 @@ VERSION: Final = 2
 Migration: TypeAlias = Callable[[Connection], None]
 
 
-
 def _to_2(connection: Connection) -> None:
     """Live sessions, stored health, and the tree of a session's calls."""
     for table, column in (
@@ -119,9 +118,7 @@ Index("session_key_digest", session.c.key_digest)
 Index("session_run", session.c.run)
 OPEN_LIVE: Final = and_(session.c.status == "open", session.c.origin != "opened")
 """Live sessions that have not ended: few, whatever the store holds."""
-_open_live: Final = Index(
-    "session_open_live", session.c.started, sqlite_where=OPEN_LIVE, postgresql_where=OPEN_LIVE
-)
+_open_live: Final = Index("session_open_live", session.c.started, sqlite_where=OPEN_LIVE, postgresql_where=OPEN_LIVE)
 
 blob: Final = Table("blob", METADATA, _bytes("digest", key=True), _bytes("body"))
 

@@ -73,7 +73,8 @@ class Agent:
 
     def made(self, headers: Mapping[bytes, bytes]) -> bool:
         """Whether a request with these headers is this agent's."""
-        return headers.get(self.mark[0], b"\0").startswith(self.mark[1])
+        value = headers.get(self.mark[0])
+        return value is not None and value.startswith(self.mark[1])
 
     def read(self, headers: Mapping[bytes, bytes], envelope: bytes) -> Identity:
         """What the request says."""

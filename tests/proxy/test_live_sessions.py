@@ -1,0 +1,274 @@
+"""Requests that name no session: taken together by who sends them, else by what they go on from."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import pytest
+from aiohttp import web
+
+from drawbar.proxy.settings import Settings
+from drawbar.record.rows import SessionRow
+from drawbar.record.store import Store
+from drawbar.trajectory import Trajectory
+
+if TYPE_CHECKING:
+    from tests.proxy.conftest import House, MakeHouse, Provider
+
+Messages = list[dict[str, Any]]
+
+
+def user(text: str) -> dict[str, Any]:
+    return {"role": "user", "content": text}
+
+
+@pytest.fixture(autouse=True)
+def numbered(provider: Provider) -> None:
+    """Each answer is another one."""
+
+    async def answer(request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
+        return web.json_response(provider.completion(f"answer {len(provider.raw)}"))
+
+    provider.answer = answer
+
+
+class Agent:
+    """A client that resends its whole conversation, as agents do."""
+
+    def __init__(self, house: House, key: str = "sk-one", **headers: str) -> None:
+        self.house = house
+        self.headers = {"authorization": f"Bearer {key}", **headers}
+        self.said: Messages = []
+
+    async def say(self, text: str, **fields: Any) -> dict[str, Any]:
+        self.said.append(user(text))
+        reply = await self.ask(self.said, **fields)
+        self.said.append(reply)
+        return reply
+
+    async def ask(self, messages: Messages, **fields: Any) -> dict[str, Any]:
+        headers = {**self.headers, **fields.pop("headers", {})}
+        response = await self.house.post(None, {"model": "m", "messages": messages, **fields}, headers=headers)
+        body: dict[str, Any] = json.loads(await response.read())
+        return body["choices"][0]["message"] if response.status == 200 else body  # type: ignore[no-any-return]
+
+
+async def recorded(house: House) -> list[Trajectory]:
+    """All sessions, the oldest first."""
+    await house.gateway.recorder.commit()
+    rows = house.gateway.store.sessions()
+    return [house.gateway.store.trajectory(row.id) for row in sorted(rows, key=lambda row: row.started)]
+
+
+async def rows(house: House) -> list[SessionRow]:
+    await house.gateway.recorder.commit()
+    return house.gateway.store.sessions()
+
+
+async def test_a_conversation_is_one_session(house: House) -> None:
+    agent = Agent(house)
+    for text in ("a", "b", "c"):
+        await agent.say(text)
+    (trajectory,) = await recorded(house)
+    assert [call.seq for call in trajectory.calls] == [0, 1, 2]
+    assert [call.edge for call in trajectory.calls] == [None, "exact", "exact"]
+    assert [call.follows for call in trajectory.calls] == [None, *(call.id for call in trajectory.calls[:2])]
+    assert [message.text for message in trajectory.messages] == ["a", "answer 1", "b", "answer 2", "c", "answer 3"]
+    assert trajectory.status == "open"
+
+
+async def test_conversations_that_begin_alike_are_sessions_of_their_own(house: House) -> None:
+    agents = [Agent(house) for _ in range(3)]
+    for text in ("the same", "again", "and again"):
+        for agent in agents:
+            await agent.say(text)
+    trajectories = await recorded(house)
+    assert [trajectory.turns for trajectory in trajectories] == [3, 3, 3]
+    for agent, trajectory in zip(agents, trajectories, strict=True):
+        assert [message.text for message in trajectory.messages] == [said["content"] for said in agent.said]
+
+
+async def test_conversations_that_are_alike_to_the_last_are_sessions_of_their_own(
+    house: House, provider: Provider
+) -> None:
+    async def answer(request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
+        return web.json_response(provider.completion("the same answer"))
+
+    provider.answer = answer
+    agents = [Agent(house) for _ in range(3)]
+    for text in ("the same", "again", "and again"):
+        for agent in agents:
+            await agent.say(text)
+    assert [trajectory.turns for trajectory in await recorded(house)] == [3, 3, 3]
+
+
+async def test_clients_with_other_keys_share_no_session(house: House) -> None:
+    one, other = Agent(house, "sk-one"), Agent(house, "sk-other")
+    await one.say("a")
+    other.said = list(one.said)
+    await other.say("b")
+    assert [trajectory.turns for trajectory in await recorded(house)] == [1, 1]
+
+
+async def test_a_request_that_is_sent_again_after_it_failed_stays_in_its_session(
+    house: House, provider: Provider
+) -> None:
+    statuses = iter([400, 400, 200])
+
+    async def answer(request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
+        return web.json_response(provider.completion("at last"), status=next(statuses))
+
+    provider.answer = answer
+    agent = Agent(house)
+    await agent.ask([user("a")])
+    await agent.ask([user("a")])
+    await agent.say("a")
+    (trajectory,) = await recorded(house)
+    assert (trajectory.turns, trajectory.completion) == (1, "at last")
+
+
+async def test_going_on_from_an_earlier_turn_makes_a_branch(house: House) -> None:
+    agent = Agent(house)
+    await agent.say("a")
+    early = list(agent.said)
+    await agent.say("b")
+    await agent.ask([*early, user("another b")])
+    (trajectory,) = await recorded(house)
+    assert [call.follows for call in trajectory.calls[1:]] == [trajectory.calls[0].id] * 2
+    assert len(list(trajectory.branches)) == 2
+
+
+async def test_an_agent_that_names_its_session_has_one_whatever_it_says(house: House) -> None:
+    agent = Agent(house, **{"x-claude-code-session-id": "s1"})
+    await agent.say("a")
+    await agent.ask([user("something else entirely")])
+    await agent.ask([user("a")], headers={"x-claude-code-agent-id": "sub"})
+    await Agent(house, **{"x-claude-code-session-id": "s2"}).say("a")
+    first, second = await recorded(house)
+    assert (first.turns, second.turns) == (3, 1)
+    assert (first.harness, first.calls[2].thread) == ("claude_code", "sub")
+
+
+async def test_a_sub_agent_with_a_session_of_its_own_belongs_to_the_one_that_started_it(house: House) -> None:
+    main = Agent(house, **{"user-agent": "opencode/1", "x-session-id": "ses_main"})
+    sub = Agent(house, **{"user-agent": "opencode/1", "x-session-id": "ses_sub", "x-parent-session-id": "ses_main"})
+    await main.say("a")
+    await sub.say("b")
+    await main.say("c")
+    (trajectory,) = await recorded(house)
+    assert [(call.thread, call.parent_thread) for call in trajectory.calls] == [
+        (None, None), ("ses_sub", "ses_main"), (None, None),
+    ]  # fmt: skip
+
+
+async def test_a_restarted_gateway_goes_on_with_live_sessions(serve: MakeHouse, tmp_path: Path) -> None:
+    async with serve() as house:
+        named = Agent(house, **{"x-claude-code-session-id": "s1"})
+        unnamed = Agent(house)
+        for agent in (named, unnamed):
+            await agent.say("a")
+            await agent.say("b")
+    with_store = Store.open(tmp_path / "test.db")
+    assert {(row.status, row.stop) for row in with_store.sessions()} == {("ended", "completed")}
+    with_store.close()
+    async with serve() as house:
+        for agent in (named, unnamed):
+            agent.house = house
+            await agent.say("c")
+        trajectories = await recorded(house)
+    assert [trajectory.turns for trajectory in trajectories] == [3, 3]
+    assert [trajectory.status for trajectory in trajectories] == ["open", "open"]
+    for trajectory in trajectories:
+        assert [call.edge for call in trajectory.calls] == [None, "exact", "exact"]
+        assert [call.seq for call in trajectory.calls] == [0, 1, 2]
+
+
+async def test_a_session_that_nobody_uses_ends_and_goes_on_when_its_agent_comes_back(serve: MakeHouse) -> None:
+    async with serve(settings=Settings(live_idle=0.05)) as house:
+        agent = Agent(house)
+        await agent.say("a")
+        with anyio.fail_after(10):
+            while (await rows(house))[0].status == "open":
+                await anyio.sleep(0.01)
+        ((trajectory,)) = await recorded(house)
+        assert (trajectory.stop, trajectory.ended) == ("completed", trajectory.calls[0].ended)
+        await agent.say("b")
+        (trajectory,) = await recorded(house)
+        assert (trajectory.turns, trajectory.status, trajectory.stop) == (2, "open", None)
+
+
+async def test_live_sessions_that_a_killed_gateway_left_open_are_ended_by_the_next(
+    serve: MakeHouse, tmp_path: Path
+) -> None:
+    store = Store.open(tmp_path / "test.db")
+    store.write([SessionRow(id="ses_left", started=1.0, origin="content"), SessionRow(id="ses_rollout", started=1.0)])
+    async with serve(store=store) as house:
+        assert {row.id: row.status for row in await rows(house)} == {"ses_left": "ended", "ses_rollout": "open"}
+
+
+async def test_a_request_that_cannot_be_read_is_a_session_that_has_ended(house: House) -> None:
+    assert (await house.post(None, b"nonsense")).status == 400
+    (trajectory,) = await recorded(house)
+    assert (trajectory.status, trajectory.stop) == ("ended", "bad_request")
+    (call,) = trajectory.calls
+    assert (call.status, call.cause) == ("refused", "bad_request")
+
+
+async def test_a_conversation_that_goes_on_by_name_is_one_session(house: House, provider: Provider) -> None:
+    async def answer(request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
+        said = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "hm"}]}
+        return web.json_response(
+            {"id": f"resp_{len(provider.raw)}", "model": "m", "status": "completed", "output": [said]}
+        )
+
+    provider.answer = answer
+    for previous in (None, "resp_1", "resp_2"):
+        body = {"model": "m", "input": "go on", **({"previous_response_id": previous} if previous else {})}
+        assert (await house.post(None, body, path="/v1/responses")).status == 200
+    (trajectory,) = await recorded(house)
+    assert [call.edge for call in trajectory.calls] == [None, "exact", "exact"]
+    assert len(trajectory.messages) == 6
+
+
+LONG = "Find out which river flows through the town of Ghent"
+
+
+async def test_a_sub_agent_that_names_nothing_is_known_by_the_tool_use_that_started_it(
+    house: House, provider: Provider
+) -> None:
+    use = {"id": "c1", "type": "function", "function": {"name": "task", "arguments": json.dumps({"prompt": LONG})}}
+
+    async def answer(request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
+        if body["messages"][-1]["content"] == "start":
+            completion = provider.completion(None)
+            completion["choices"][0]["message"]["tool_calls"] = [use]
+            return web.json_response(completion)
+        return web.json_response(provider.completion("The Lys."))
+
+    provider.answer = answer
+    main = Agent(house)
+    await main.say("start")
+    await Agent(house).say(LONG)
+    await main.ask([*main.said, {"role": "tool", "tool_call_id": "c1", "content": "The Lys."}])
+    await Agent(house).say(LONG)  # once it has its result, the same words are somebody else's
+    first, second = await recorded(house)
+    assert (first.turns, second.turns) == (3, 1)
+
+
+async def test_a_conversation_that_was_made_shorter_stays_in_its_session(house: House, provider: Provider) -> None:
+    summary = "Summary: the user asked for rivers, and got the Lys."
+
+    async def answer(request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
+        asks = "Summarise" in body["messages"][-1]["content"]
+        return web.json_response(provider.completion(summary if asks else "The Lys."))
+
+    provider.answer = answer
+    agent = Agent(house)
+    await agent.say("which river?")
+    await agent.ask([*agent.said, user("Summarise this conversation.")])
+    await agent.ask([user(f"What we did so far:\n{summary}\nGo on.")])
+    (trajectory,) = await recorded(house)
+    assert trajectory.turns == 3
