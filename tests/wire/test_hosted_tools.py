@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from drawbar.wire import DIALECTS
-from drawbar.wire.hosted_tools import HOSTED_TOOLS, kinds_of, note, noted, withhold
+from drawbar.wire.hosted_tools import HOSTED_TOOLS, kinds_of, withhold
+from drawbar.wire.notes import notes_in, with_notes
 
 ALL = kinds_of(["all"])
 FUNCTION = {"type": "function", "function": {"name": "web_search", "parameters": {"type": "object"}}}
@@ -152,10 +153,11 @@ def test_policies_name_known_kinds() -> None:
         kinds_of(["bing", "bash", "mcp"])
 
 
-def test_what_was_withheld_is_read_again_from_the_record() -> None:
-    assert noted(json.dumps({"a": 1, "drawbar": note(["web_search"])}).encode()) == ("web_search",)
-    assert noted(json.dumps({"metadata": {"withheld": "x"}}).encode()) == ()
-    assert noted(b'{"withheld') == noted(None) == ()
+def test_what_is_noted_in_an_envelope_is_read_again() -> None:
+    envelope = b'{"top_p": 1.0 }'
+    assert with_notes(envelope, {}) is envelope
+    assert notes_in(with_notes(envelope, {"withheld": ["web_search"]})) == {"withheld": ["web_search"]}
+    assert notes_in(b'{"metadata":{"drawbar":{"withheld":["x"]}}}') == notes_in(b'"drawbar":{') == notes_in(None) == {}
 
 
 @pytest.mark.parametrize("tools", [[1, None, {"type": 3}, {}], {"type": "web_search"}, "web_search"])

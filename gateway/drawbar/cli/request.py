@@ -30,6 +30,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     model: str | None = None
     base_url: str | None = None
     upstream_dialects: str | None = None
+    upstream_tokens: str | None = None
     api_key_env: str | None = None
     fallbacks: list[str] = []
     harness: str = "loop"
@@ -46,6 +47,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     max_cost: float | None = None
     max_seconds: float | None = None
     sampling: dict[str, Any] = {}
+    token_ids: bool = False
+    withhold: str | None = None
     weights: dict[str, float] = {}
     judge_model: str | None = None
 
@@ -96,6 +99,7 @@ def _judged_by(environment: Environment, model: str) -> Environment:
 def planned(request: Request, environment: Environment, run: str | None = None) -> Plan:
     """The plan that was asked for; with `run`, that run again."""
     from drawbar.ids import new_id
+    from drawbar.proxy.settings import hosted_tools
     from drawbar.rollout.harnesses import load_harness
     from drawbar.rollout.plan import Plan
     from drawbar.task import Limits
@@ -114,6 +118,8 @@ def planned(request: Request, environment: Environment, run: str | None = None) 
             turns=request.max_turns, tokens=request.max_tokens, cost=request.max_cost, seconds=request.max_seconds
         ),
         sampling=request.sampling,
+        token_ids=request.token_ids,
+        withhold=hosted_tools((request.withhold or "").split(",")),
         request=msgspec.to_builtins(request),
         run=run or new_id("run"),
     )
@@ -160,6 +166,7 @@ def models_for(request: Request, environment: Environment) -> Models:
         in_process=environment.models,
         base_url=request.base_url,
         dialects=named_dialects(request.upstream_dialects),
+        tokens=request.upstream_tokens,
         api_key=key,
         fallbacks=request.fallbacks,
         concurrency=request.upstream_concurrency,

@@ -30,6 +30,7 @@ def run(
     model: options.Model = None,
     base_url: options.BaseUrl = None,
     upstream_dialects: options.UpstreamDialects = None,
+    upstream_tokens: options.UpstreamTokens = None,
     api_key_env: options.ApiKeyEnv = None,
     fallback: options.Fallback = None,
     upstream_concurrency: options.UpstreamConcurrency = None,
@@ -37,6 +38,8 @@ def run(
     top_p: options.TopP = None,
     max_completion_tokens: options.MaxCompletionTokens = None,
     sampling: options.Sampling = None,
+    token_ids: options.TokenIds = False,
+    withhold: options.Withhold = None,
     harness: options.Harness = "loop",
     harness_option: options.HarnessOption = None,
     env_option: options.EnvOption = None,
@@ -78,7 +81,8 @@ def _request(given: Mapping[str, Any]) -> Request:
     if given["environment"] is None:
         raise ConfigurationError("Which environment? `drawbar run ENV`; `drawbar env list` names the installed ones.")
     as_they_are = (
-        "model", "base_url", "upstream_dialects", "api_key_env", "harness", "tasks", "rollouts", "concurrency",
+        "model", "base_url", "upstream_dialects", "upstream_tokens", "api_key_env", "token_ids", "withhold",
+        "harness", "tasks", "rollouts", "concurrency",
         "upstream_concurrency", "retries", "seed", "shuffle",
         "max_turns", "max_tokens", "max_cost", "max_seconds", "judge_model",
     )  # fmt: skip

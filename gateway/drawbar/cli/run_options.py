@@ -41,6 +41,15 @@ UpstreamDialects = Annotated[
         help="What that API speaks itself. Default: chat,responses,messages. Agents of others are translated to chat.",
     ),
 ]
+UpstreamTokens = Annotated[
+    str | None,
+    _option(
+        "--upstream-tokens",
+        panel=_MODEL,
+        metavar="KIND",
+        help="What that API is where token ids are asked for: vllm, sglang, llama_cpp, or logprobs (has only those).",
+    ),
+]
 Fallback = Annotated[
     list[str] | None, _option("--fallback", panel=_MODEL, metavar="MODEL", help="Asked when it fails. Repeatable.")
 ]
@@ -58,6 +67,18 @@ MaxCompletionTokens = Annotated[
 Sampling = Annotated[
     list[str] | None,
     _option("--sampling", panel=_MODEL, metavar="KEY=JSON", help="Any other field of its requests. Repeatable."),
+]
+TokenIds = Annotated[
+    bool, _option("--token-ids", panel=_MODEL, help="Record token ids and log probabilities, where it tells of them.")
+]
+Withhold = Annotated[
+    str | None,
+    _option(
+        "--withhold",
+        panel=_MODEL,
+        metavar="NAMES",
+        help="Tools that the provider may not run: web_search, code_interpreter, file_search, mcp, ..., or all.",
+    ),
 ]
 
 Harness = Annotated[

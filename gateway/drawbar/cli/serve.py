@@ -36,6 +36,14 @@ def serve(
             help="What that API speaks itself (default: chat,responses,messages). Others are translated to chat.",
         ),
     ] = None,
+    upstream_tokens: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KIND",
+            help="What that API is where token ids are asked for: vllm, sglang, llama_cpp or "
+            "logprobs (has only those).",
+        ),
+    ] = None,
     api_key_env: Annotated[str | None, typer.Option(help="The environment variable that holds that API's key.")] = None,
     fallback: Annotated[
         list[str] | None, typer.Option(help="A model to ask when the one named fails. Repeatable.")
@@ -46,6 +54,17 @@ def serve(
     pass_key: Annotated[
         bool, typer.Option("--pass-key", help="Send clients' own API keys on to the provider.")
     ] = False,
+    token_ids: Annotated[
+        bool, typer.Option("--token-ids", help="Record token ids and log probabilities, where providers tell of them.")
+    ] = False,
+    withhold: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAMES",
+            help="Tools that providers may not run: web_search, web_fetch, code_interpreter, file_search, "
+            "image_generation, maps, mcp, or all.",
+        ),
+    ] = None,
     allow_host: Annotated[list[str] | None, typer.Option(help="A further host name to answer to. Repeatable.")] = None,
 ) -> None:
     """Serve the gateway: point an agent's base URL at it and everything that passes is recorded.
@@ -58,19 +77,29 @@ def serve(
     from drawbar.cli.request import named_dialects
     from drawbar.proxy.models import Models
 
-    settings = _settings(host, best_effort=best_effort, pass_key=pass_key, hosts=allow_host or [])
+    settings = _settings(
+        host,
+        best_effort=best_effort,
+        pass_key=pass_key,
+        token_ids=token_ids,
+        withhold=(withhold or "").split(","),
+        hosts=allow_host or [],
+    )
     models = Models(
         base_url=base_url,
         api_key=_key(api_key_env),
         fallbacks=fallback or (),
         dialects=named_dialects(upstream_dialects),
+        tokens=upstream_tokens,
     )
     served = _environments(environments or [])
     anyio.run(_serve, store, models, served, settings, host, port, backend_options={"use_uvloop": _has_uvloop()})
 
 
-def _settings(host: str, *, best_effort: bool, pass_key: bool, hosts: list[str]) -> Settings:
-    from drawbar.proxy.settings import Settings
+def _settings(
+    host: str, *, best_effort: bool, pass_key: bool, token_ids: bool, withhold: list[str], hosts: list[str]
+) -> Settings:
+    from drawbar.proxy.settings import Settings, hosted_tools
 
     keys = os.environ.get("DRAWBAR_KEYS", "").split(",")
     return Settings(
@@ -80,6 +109,8 @@ def _settings(host: str, *, best_effort: bool, pass_key: bool, hosts: list[str])
         loopback=host in _LOOPBACK,
         allowed_hosts=frozenset(name.lower() for name in hosts),
         pass_key=pass_key,
+        token_ids=token_ids,
+        withhold=hosted_tools(withhold),
     )
 
 

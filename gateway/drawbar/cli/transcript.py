@@ -204,7 +204,7 @@ def as_json(trajectory: Trajectory) -> dict[str, Any]:
         "stop": trajectory.stop, "error": trajectory.error, "started": trajectory.started, "ended": trajectory.ended,
         "reward": trajectory.reward, "completion": trajectory.completion, "metadata": dict(trajectory.metadata),
         "branches": [[_body(node.body) for node in branch] for branch in trajectory.branches],
-        "calls": _fields(trajectory.calls, {"message", "tools", "request_envelope", "response_envelope"}),
+        "calls": _fields(trajectory.calls, {"message", "tools", "request_envelope", "response_envelope", "reply_body"}),
         "tool_calls": _fields(trajectory.tool_calls, set()),
         "scores": _fields(trajectory.scores, set()),
         "health": _fields(trajectory.health, set()),

@@ -66,8 +66,11 @@ async def ask(
     dialect: Dialect | None,
     policy: RetryPolicy,
     attempts: Attempts | None = None,
+    amended: Callable[[Target, UpstreamError], bool] | None = None,
 ) -> Asked:
     """The first usable answer.
+
+    `amended` is asked at each failure whether the next request to the same model is another one, that may do better.
 
     Raises:
         UpstreamError: none came, to the last retry and the last fallback: the last one's error.
@@ -82,6 +85,8 @@ async def ask(
             try:
                 return await _once(target, exchange(target), dialect, attempts.count)
             except UpstreamError as error:
+                if amended is not None and amended(target, error):
+                    continue
                 left = len(targets) - position - 1
                 decision = decide(error, attempt=attempt, fallbacks=left, policy=policy, jitter=random.random())
                 if decision.action == "give up":
@@ -117,7 +122,7 @@ async def _begun(stream: Streaming, dialect: Dialect | None) -> Streaming:
     if dialect is not None:
         events = stream.framing.splitter().feed(stream.first)
         payload = stream.framing.payload(events[0]) if events else None
-        refused = _hidden_refusal(dialect, stream.reply, payload) if payload is not None else None
+        refused = hidden_refusal(dialect, stream.reply, payload) if payload is not None else None
         if refused is not None:
             raise refused
     return stream
@@ -127,14 +132,14 @@ def _read(dialect: Dialect, reply: UpstreamReply, body: bytes) -> Response:
     try:
         return dialect.response(body)
     except BadBody as error:
-        hidden = _hidden_refusal(dialect, reply, body)
+        hidden = hidden_refusal(dialect, reply, body)
         if hidden is not None:
             raise hidden from None
         said = f"the provider's answer cannot be read: {error}"
         raise UpstreamError("upstream_broken", said, retry=True, body_seen=body) from error
 
 
-def _hidden_refusal(dialect: Dialect, reply: UpstreamReply, body: bytes) -> UpstreamError | None:
+def hidden_refusal(dialect: Dialect, reply: UpstreamReply, body: bytes) -> UpstreamError | None:
     """Some providers answer 200 and put the error, with the status that they mean, into the body."""
     try:
         value = load(body)

@@ -14,6 +14,7 @@ from yarl import URL
 from drawbar.errors import why_unreachable
 from drawbar.hiding import shown_url
 from drawbar.proxy.prices import cost
+from drawbar.proxy.token_server import TokenServer
 from drawbar.proxy.upstream import Exchange, Headers, UpstreamError, UpstreamReply
 
 _ANTHROPIC_VERSION: Final = "2023-06-01"
@@ -40,12 +41,15 @@ class HttpUpstream:
         streams_usage: bool = True,
         timeout: float = 600.0,
         any_key: bool = False,
+        tokens: str | None = None,
     ) -> None:
         """`key` is asked for at each request and may raise `UpstreamError`; `prices` is the prefix in the table of
         prices; `timeout` is in seconds without a byte; `any_key` shows the key in every way that the dialect has, to
-        an API of which it is not known which one it reads."""
+        an API of which it is not known which one it reads; `tokens` is the kind of server that it is (`TOKEN_SERVERS`),
+        if it can be asked for token ids."""
         self.name = name
         self.streams_usage = streams_usage
+        self.tokens = TokenServer(tokens) if tokens is not None else None
         self._shown = shown_url(base_url)
         before, _, self._query = base_url.partition("?")
         self.base_url = before.rstrip("/")

@@ -9,6 +9,7 @@ from typing import Any
 
 from drawbar.ids import new_id
 from drawbar.model import Model
+from drawbar.proxy.token_server import TokenServer
 from drawbar.proxy.upstream import Exchange, Headers, UpstreamError, UpstreamReply
 from drawbar.wire import TRANSLATORS
 from drawbar.wire.dialect import BadBody
@@ -21,6 +22,7 @@ class InProcessUpstream:
     """One in-process model. Its usage is an honest guess: words, where an API counts tokens."""
 
     streams_usage = True
+    tokens: TokenServer | None = None
     remembers = False
 
     def __init__(self, name: str, model: Model) -> None:

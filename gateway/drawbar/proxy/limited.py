@@ -17,6 +17,7 @@ class LimitedUpstream:
         self.name = upstream.name
         self.streams_usage = upstream.streams_usage
         self.remembers = upstream.remembers
+        self.tokens = upstream.tokens
 
     async def send(self, exchange: Exchange) -> UpstreamReply:
         await self._places.acquire()

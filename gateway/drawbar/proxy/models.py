@@ -55,6 +55,7 @@ class Models:
         timeout: float = 600.0,
         concurrency: int | None = None,
         dialects: Sequence[str] = CUSTOM_DIALECTS,
+        tokens: str | None = None,
     ) -> None:
         """
         Args:
@@ -65,6 +66,7 @@ class Models:
             concurrency: how many requests each upstream is sent at a time; later ones wait. None: any number.
             dialects: what the API at `base_url` is asked in as it is. For agents that speak another one, requests are
                 translated to chat, which it has to speak then.
+            tokens: what kind of server is at `base_url` (`wire.tokens.TOKEN_SERVERS`), where sessions want token ids.
 
         Raises:
             ConfigurationError: a base URL that is none, or a key without one.
@@ -82,10 +84,16 @@ class Models:
         self.retries = retries or RetryPolicy()
         self._concurrency = concurrency
         self._dialects = frozenset(dialects)
+        self._tokens = tokens
         self._places: dict[str, asyncio.Semaphore] = {}
         self._upstreams: dict[str, Upstream] = {}
         if unknown := sorted(self._dialects - set(DIALECTS)):
             raise ConfigurationError(f"There is no dialect {', '.join(unknown)}; there are {', '.join(DIALECTS)}.")
+        if tokens is not None and base_url is None:
+            raise ConfigurationError(
+                "The kind of server that is asked for token ids goes with a base URL; of a provider that is known by "
+                "name, it is known."
+            )
         if base_url is not None:
             if not _is_url(base_url):
                 raise ConfigurationError(f"A base URL looks like https://host/v1, not {base_url!r}.")
@@ -179,7 +187,7 @@ class Models:
 
     def _custom(self) -> Any:
         assert self._base_url is not None
-        return self._http("custom", self._base_url, lambda: self._api_key, None, any_key=True)
+        return self._http("custom", self._base_url, lambda: self._api_key, None, any_key=True, tokens=self._tokens)
 
     def _custom_translated(self) -> Upstream:
         return self._translated(
@@ -190,7 +198,7 @@ class Models:
         address = _address(provider)
         upstream: Upstream = self._http(
             provider.name, address or provider.base_url, lambda: _key(provider), provider.prices,
-            streams_usage=provider.streams_usage, any_key=address is not None,
+            streams_usage=provider.streams_usage, any_key=address is not None, tokens=provider.tokens,
         )  # fmt: skip
         return upstream
 
@@ -218,6 +226,7 @@ class Models:
         *,
         streams_usage: bool = True,
         any_key: bool = False,
+        tokens: str | None = None,
     ) -> Any:
         if name not in self._upstreams:
             from drawbar.proxy.http import HttpUpstream
@@ -230,6 +239,7 @@ class Models:
                 streams_usage=streams_usage,
                 timeout=self._timeout,
                 any_key=any_key,
+                tokens=tokens,
             )
         return self._upstreams[name]
 

@@ -29,6 +29,9 @@ class Provider:
     """Its prefix in litellm's table of prices."""
     streams_usage: bool = True
     """Whether it takes `stream_options`; those that do not send the counts unasked."""
+    tokens: str | None = None
+    """What kind of server it is where token ids or log probabilities are asked for (`wire.tokens.TOKEN_SERVERS`); None:
+    it has none, or it is not known."""
     litellm: str = "custom_openai/"
     """What litellm calls it."""
 
@@ -36,14 +39,17 @@ class Provider:
 PROVIDERS: Final = {
     provider.name: provider
     for provider in (
-        Provider("openai", "https://api.openai.com/v1", "OPENAI_API_KEY", "OPENAI_BASE_URL", _BOTH, litellm="openai/"),
+        Provider(
+            "openai", "https://api.openai.com/v1", "OPENAI_API_KEY", "OPENAI_BASE_URL", _BOTH, tokens="logprobs",
+            litellm="openai/",
+        ),
         Provider(
             "anthropic", "https://api.anthropic.com/v1", "ANTHROPIC_API_KEY|ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL",
             ("messages",), "/v1", litellm="anthropic/",
         ),
         Provider(
             "gemini", "https://generativelanguage.googleapis.com/v1beta", "GEMINI_API_KEY|GOOGLE_API_KEY",
-            "GOOGLE_GEMINI_BASE_URL", ("gemini",), "/v1beta", prices="gemini/", litellm="gemini/",
+            "GOOGLE_GEMINI_BASE_URL", ("gemini",), "/v1beta", prices="gemini/", tokens="logprobs", litellm="gemini/",
         ),
         Provider("openrouter", "https://openrouter.ai/api/v1", "OPENROUTER_API_KEY", None, _ALL, prices="openrouter/"),
         Provider("together", "https://api.together.xyz/v1", "TOGETHER_API_KEY", prices="together_ai/"),
@@ -55,9 +61,9 @@ PROVIDERS: Final = {
         Provider("xai", "https://api.x.ai/v1", "XAI_API_KEY", None, _BOTH, prices="xai/"),
         Provider("prime", "https://api.pinference.ai/api/v1", "PRIME_API_KEY"),
         Provider("ollama", "http://127.0.0.1:11434/v1", None, "OLLAMA_BASE_URL", _ALL),
-        Provider("vllm", "http://127.0.0.1:8000/v1", None, "VLLM_BASE_URL", _ALL),
-        Provider("sglang", "http://127.0.0.1:30000/v1", None, "SGLANG_BASE_URL", _BOTH),
-        Provider("llamacpp", "http://127.0.0.1:8080/v1", None, "LLAMACPP_BASE_URL", _ALL),
+        Provider("vllm", "http://127.0.0.1:8000/v1", None, "VLLM_BASE_URL", _ALL, tokens="vllm"),
+        Provider("sglang", "http://127.0.0.1:30000/v1", None, "SGLANG_BASE_URL", _BOTH, tokens="sglang"),
+        Provider("llamacpp", "http://127.0.0.1:8080/v1", None, "LLAMACPP_BASE_URL", _ALL, tokens="llama_cpp"),
         Provider("lmstudio", "http://127.0.0.1:1234/v1", None, "LMSTUDIO_BASE_URL", _ALL),
     )
 }  # fmt: skip

@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from drawbar.proxy.asking import Answered, Attempts, Streaming, ask
 from drawbar.proxy.call import Call
@@ -19,6 +19,7 @@ from drawbar.proxy.upstream import Exchange, UpstreamError, header
 from drawbar.record.rows import Row
 from drawbar.wire import TRANSLATORS
 from drawbar.wire.dialect import Assembler, BadBody, Overrides, Response
+from drawbar.wire.tokens import TokenWish
 from drawbar.wire.translator import events_of
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ class Relay:
         self._first = True
         """No event was written yet."""
         self._hide_usage = False
+        self._wish: TokenWish | None = None
+        """What was added to the request that its client did not ask for, and is taken out of the answer."""
         self._asked = Attempts()
         self._assembler: Assembler | None = None
         self._torn = False
@@ -119,7 +122,8 @@ class Relay:
 
     async def _exchange(self, targets: Sequence[Target]) -> None:
         await self._recall(targets)
-        asked = await ask(targets, self._exchange_for, self._call.dialect, self._side.settings.retries, self._asked)
+        policy = self._side.settings.retries
+        asked = await ask(targets, self._exchange_for, self._call.dialect, policy, self._asked, self._without_tokens)
         self._note(asked.target)
         self._call.lost = asked.reply.lost
         if self._call.first_byte is None:
@@ -146,6 +150,9 @@ class Relay:
         overrides = Overrides(target.model, call.session.sampling, stream_usage=target.upstream.streams_usage)
         changes = call.dialect.changes(call.request, overrides)
         self._hide_usage = "stream_options" in changes
+        changes |= call.changes
+        if call.wants_tokens:
+            changes = self._wishing(target, changes)
         return Exchange(
             route=call.route,
             body=call.dialect.patch(self._body if target.upstream.remembers else self._recalled, changes),
@@ -156,6 +163,22 @@ class Relay:
             task=call.session.task,
         )
 
+    def _wishing(self, target: Target, changes: dict[str, Any]) -> dict[str, Any]:
+        """These changes, and those by which token ids are asked for."""
+        call, server = self._call, target.upstream.tokens
+        assert call.request is not None
+        self._wish, call.tokens = None, "unable"
+        if server is not None:
+            self._wish, call.tokens = server.wish(call.dialect.name, target.model, call.request)
+        return changes if self._wish is None else self._wish.added(changes)
+
+    def _without_tokens(self, target: Target, error: UpstreamError) -> bool:
+        """Whether the upstream refused because of the token ids; it is asked without them then."""
+        call, server = self._call, target.upstream.tokens
+        if self._wish is None or not self._wish.changes or server is None or call.request is None:
+            return False
+        return server.refuses(call.dialect.name, target.model, call.request, error)
+
     def _note(self, target: Target | None) -> None:
         self._call.target = target
         self._call.attempts = self._asked.count
@@ -163,11 +186,12 @@ class Relay:
     async def _whole(self, asked: Answered, response: Response) -> None:
         if not await self._durable(self._complete(response, asked.reply.status)):
             return
+        body = asked.body if self._wish is None else self._wish.whole(asked.body)
         if self._out.started:  # a stream whose head could not wait, and no stream came
-            payloads = events_of(TRANSLATORS[self._call.dialect.name], asked.body, self._body)
+            payloads = events_of(TRANSLATORS[self._call.dialect.name], body, self._body)
             await self._out.end(self._framing.written(payloads, first=True, last=True))
         else:
-            await self._out.answer(asked.reply.status, client_headers(asked.reply.headers), asked.body)
+            await self._out.answer(asked.reply.status, client_headers(asked.reply.headers), body)
 
     async def _stream(self, asked: Streaming) -> None:
         out = self._out
@@ -215,12 +239,25 @@ class Relay:
             data = self._framing.payload(raw)
             if data is not None and assembler.feed(data) and self._hide_usage:
                 continue
+            if self._wish is not None and data is not None and not (raw := self._granted(raw, data)):
+                continue
             if assembler.ended or self._framing.ends(raw):
                 held.append(raw)
             else:
                 ready.append(raw)
                 self._first = self._first and data is None
         return b"".join(ready)
+
+    def _granted(self, raw: bytes, data: bytes) -> bytes:
+        """An event without what only the record wanted; empty when nothing of it is left."""
+        assert self._wish is not None
+        left = self._wish.event(data)
+        if left is None:
+            return b""
+        if left is data:
+            return raw
+        written = raw.replace(data, left, 1)
+        return written if written != raw else self._framing.written([left], first=self._first, last=False)
 
     def _complete(self, response: Response, status: int) -> list[Row]:
         """The rows of a whole answer. One that nobody was there to take is no turn until a retry takes it."""

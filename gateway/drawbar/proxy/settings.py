@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from drawbar.errors import ConfigurationError
 from drawbar.proxy.failures import RetryPolicy
+from drawbar.wire.hosted_tools import kinds_of
 
 Recording: TypeAlias = Literal["required", "best-effort"]
+
+
+def hosted_tools(names: Iterable[str]) -> frozenset[str]:
+    """The kinds of tools of providers' own that these names stand for; `all` stands for every one.
+
+    Raises:
+        ConfigurationError: a name is none.
+    """
+    try:
+        return kinds_of(names)
+    except ValueError as error:
+        raise ConfigurationError(f"These tools cannot be withheld. {error}") from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

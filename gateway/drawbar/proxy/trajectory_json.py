@@ -23,7 +23,7 @@ _BLOCKS: Final[dict[str, Any]] = {
     "media": Media, "other": Other,
 }  # fmt: skip
 _KINDS: Final = {block: kind for kind, block in _BLOCKS.items()}
-_RAW: Final = ("tools", "request_envelope", "response_envelope")
+_RAW: Final = ("tools", "request_envelope", "response_envelope", "reply_body")
 """Fields of a call that are JSON texts."""
 
 

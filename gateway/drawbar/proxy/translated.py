@@ -14,6 +14,7 @@ import anyio.to_thread
 from drawbar.hiding import hidden, secret_values
 from drawbar.proxy.in_process import MadeReply, streamed
 from drawbar.proxy.prices import cost
+from drawbar.proxy.token_server import TokenServer
 from drawbar.proxy.upstream import Exchange, Headers, UpstreamError, UpstreamReply
 from drawbar.wire import TRANSLATORS
 from drawbar.wire.dialect import BadBody, Dialect
@@ -43,6 +44,7 @@ class LiteLLMUpstream:
     what it is sent."""
 
     streams_usage = True
+    tokens: TokenServer | None = None
     remembers = False
 
     def __init__(

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from drawbar.task import Task
 from drawbar.wire.route import Route
+
+if TYPE_CHECKING:
+    from drawbar.proxy.token_server import TokenServer
 
 Headers: TypeAlias = Sequence[tuple[bytes, bytes]]
 """Names in lower case, as ASGI has them."""
@@ -63,6 +66,8 @@ class Upstream(Protocol):
     """Whether it can be asked for token counts in a stream."""
     remembers: bool
     """Whether it keeps conversations that requests go on from by name."""
+    tokens: TokenServer | None
+    """How it is asked for token ids; None: it cannot be."""
 
     async def send(self, exchange: Exchange) -> UpstreamReply:
         """Raises `UpstreamError` when nothing answered."""

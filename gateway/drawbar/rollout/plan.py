@@ -49,6 +49,10 @@ class Plan:
     limits: Limits = field(default_factory=Limits)
     """For each rollout; the environment's and the task's hold as well."""
     sampling: Mapping[str, Any] = field(default_factory=dict)
+    token_ids: bool = False
+    """Token ids and log probabilities are wanted in the record of each rollout."""
+    withhold: frozenset[str] = frozenset()
+    """The kinds of tools that the provider may not run (`wire.hosted_tools.HOSTED_TOOLS`)."""
     run: str = field(default_factory=lambda: new_id("run"))
     request: Mapping[str, Any] = field(default_factory=dict)
     """What the user asked for (JSON): stored with the run, so that it can be resumed."""

@@ -119,6 +119,8 @@ class Worker:
             sampling={**plan.environment.sampling, **plan.sampling},
             seed=None if plan.seed is None else plan.seed + job.rollout,
             limits=plan.limits_of(job.task),
+            token_ids=plan.token_ids,
+            withhold=plan.withhold,
         )
 
     def _assignment(self, spec: SessionSpec, session: OpenSession) -> Assignment:

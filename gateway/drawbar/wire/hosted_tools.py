@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import orjson
 
-from drawbar.wire.dialect import BadBody, Request
+from drawbar.wire.dialect import Request
 from drawbar.wire.fields import items
 from drawbar.wire.gemini_names import camel, spelled
 from drawbar.wire.tolerant import dump, load
@@ -74,24 +74,6 @@ def withhold(dialect: str, request: Request, kinds: frozenset[str]) -> Withheld 
             names += (_shown(name, type) for name, type in gone.items())
             changes |= _without(kept, gone, envelope, dialect)
     return Withheld(tuple(dict.fromkeys(names)), changes) if names else None
-
-
-def note(names: Sequence[str]) -> dict[str, Any]:
-    """What is noted under our name in the envelope of a request whose tools were withheld."""
-    return {"withheld": list(names)}
-
-
-def noted(envelope: bytes | None) -> tuple[str, ...]:
-    """The names that `note` was given, out of the envelope of the request."""
-    if envelope is None or b'"withheld"' not in envelope:
-        return ()
-    try:
-        value = load(envelope)
-    except BadBody:
-        return ()
-    own = value.get("drawbar") if isinstance(value, dict) else None
-    names = own.get("withheld") if isinstance(own, dict) else None
-    return tuple(str(name) for name in names) if isinstance(names, list) else ()
 
 
 def _typed(tools: bytes, kinds: frozenset[str]) -> tuple[list[bytes], dict[str, str]]:
