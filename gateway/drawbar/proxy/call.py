@@ -118,6 +118,8 @@ class Call:
             ended=time.time(),
         )
         self.turn.open = False
+        if self.session.live:
+            self.session.trouble = cause
         return self._and_session([*rows, self.row])
 
     def answered(self, response: Response, status: int) -> list[Row]:
@@ -251,4 +253,3 @@ class Call:
 def _warn_of_blind_limit(upstream: str, limit: str) -> None:
     """Once for each; a limit that sees nothing must not pass for one that holds."""
     _log.warning("The limit of %s does not see the calls to %s, which tells of none.", limit, upstream)
-
