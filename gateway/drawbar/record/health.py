@@ -8,7 +8,7 @@ from typing import Final
 
 from drawbar.record.join import Asked, ModelSide, is_called
 from drawbar.trajectory import Call, Finding, Node, ToolCall
-from drawbar.wire.tolerant import load_object
+from drawbar.wire.notes import notes_in
 
 FINDINGS: Final[Mapping[str, str]] = {
     "unfinished_call": "a model call that has no end: it is under way, or its process was killed",
@@ -20,6 +20,8 @@ FINDINGS: Final[Mapping[str, str]] = {
     "truncated_reply": "a reply that the model's limit of output tokens cut off",
     "missing_usage": "an answered call of which the provider did not count the tokens",
     "lossy_translation": "a model call whose provider speaks another dialect, in which not all of it can be said",
+    "withheld_tools": "a request from which a policy took tools that its provider runs by itself",
+    "missing_tokens": "a call for whose record token ids were wanted, and none, or not all, were told",
     "unreadable_message": "a message that its dialect cannot read",
     "missing_message": "a message that the store does not hold",
     "several_roots": "more than one conversation in the session: sub-agents, or compaction",
@@ -68,20 +70,31 @@ def _of_call(call: Call, nodes: Mapping[bytes, Node]) -> Iterator[Finding]:
         yield Finding("truncated_reply", f"{where} ended with {call.finish!r}")
     if call.status == "answered" and (call.prompt_tokens is None or call.completion_tokens is None):
         yield Finding("missing_usage", f"{where} has no token counts")
-    if lost := _lost(call):
-        yield Finding("lossy_translation", f"{where} was translated without {', '.join(lost)}")
+    notes = notes_in(call.response_envelope)
+    if lost := notes.get("lost"):
+        yield Finding("lossy_translation", f"{where} was translated without {', '.join(map(str, lost))}")
+    if call.withheld:
+        yield Finding("withheld_tools", f"{where} was asked for without {', '.join(call.withheld)}")
+    if "tokens" in notes and (missing := _tokens_missing(call, str(notes["tokens"]))):
+        yield Finding("missing_tokens", f"{where}: {missing}")
     for id in (call.request, call.reply):
         if id is not None and id not in nodes:
             yield Finding("missing_message", f"{where} names message {id.hex()[:12]}, which the store does not hold")
 
 
-def _lost(call: Call) -> list[str]:
-    """What the gateway noted beside the answer's own fields."""
-    envelope = call.response_envelope
-    if envelope is None or b'"drawbar":{"lost":' not in envelope:
-        return []
-    noted = load_object(envelope, "the envelope").get("drawbar")
-    return [str(what) for what in noted["lost"]] if isinstance(noted, dict) else []
+def _tokens_missing(call: Call, asked: str) -> str | None:
+    """What is wrong with the tokens of a call in whose record they were wanted."""
+    if asked == "unable":
+        return f"{call.upstream} cannot be asked for token ids in the {call.dialect} dialect"
+    if asked == "refused":
+        return f"{call.upstream} refuses to tell of tokens"
+    tokens = call.tokens
+    if tokens is None:
+        return f"{call.upstream} told of no tokens"
+    told, all = tokens.token_ids, call.completion_tokens
+    if told is not None and all is not None and len(told) < all:
+        return f"{call.upstream} told the ids of {len(told)} of {all} tokens"
+    return None
 
 
 def _of_tool_call(call: ToolCall, *, asked_models: bool) -> Iterator[Finding]:

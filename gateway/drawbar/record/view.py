@@ -22,7 +22,7 @@ def trajectory(material: Material, dialects: Mapping[str, Dialect]) -> Trajector
     """The read-only view of a session."""
     reader = _Reader(dialects)
     nodes = {row.id: reader.node(row, depth) for row, depth in _in_order(material)}
-    calls = [_call(row, reader.reply(row, nodes, material.blobs), material.blobs) for row in material.calls]
+    calls = [_call(row, reader.reply(row, nodes, material.blobs), nodes, material.blobs) for row in material.calls]
     side = model_side(calls, nodes)
     joined = join(side.asked, [_called(row) for row in material.tool_calls])
     last_request = max((call.started for call in calls), default=0.0)
@@ -97,10 +97,13 @@ def _in_order(material: Material) -> list[tuple[NodeRow, int]]:
     return ordered
 
 
-def _call(row: CallRow, message: Message | None, blobs: Mapping[bytes, bytes]) -> Call:
+def _call(
+    row: CallRow, message: Message | None, nodes: Mapping[bytes, Node], blobs: Mapping[bytes, bytes]
+) -> Call:
     def body(name: bytes | None) -> bytes | None:
         return None if name is None else blobs.get(name)
 
+    node = nodes.get(row.reply) if row.reply is not None else None
     return Call(
         id=row.id,
         seq=row.seq,
@@ -128,6 +131,7 @@ def _call(row: CallRow, message: Message | None, blobs: Mapping[bytes, bytes]) -
         tools=body(row.tools),
         request_envelope=body(row.request_envelope),
         response_envelope=body(row.response_envelope),
+        reply_body=body(row.reply_body) or (node.body if node is not None else None),
     )
 
 
