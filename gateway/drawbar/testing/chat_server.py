@@ -18,6 +18,7 @@ from aiohttp import web
 
 from drawbar.testing.native import Scripted, route_of
 from drawbar.testing.script import Message, Reply, Script
+from drawbar.testing.token_server import TokenTeller
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,10 @@ class Received:
 class ChatServer:
     """What `serve_chat` yields."""
 
-    def __init__(self, lines: Sequence[Line] | Callable[[dict[str, Any]], Line], *, in_order: bool) -> None:
+    def __init__(
+        self, lines: Sequence[Line] | Callable[[dict[str, Any]], Line], *, in_order: bool, tokens: str | None
+    ) -> None:
+        self._teller = TokenTeller(tokens) if tokens is not None else None
         self._lines = lines
         self._in_order = in_order
         self.url = ""
@@ -91,7 +95,9 @@ class ChatServer:
         headers = {name.lower(): value for name, value in request.headers.items()}
         self.requests.append(Received(request.path, headers, orjson.loads(raw), raw))
         self.arrived.set()
-        return await self._answer(request, asked, self._line(asked.body))
+        refusal = self._teller.refusal(asked.body) if self._teller is not None else None
+        line = self._line(asked.body) if refusal is None else Failure(400, refusal)
+        return await self._answer(request, asked, line)
 
     def _line(self, body: dict[str, Any]) -> Line:
         if callable(self._lines):
@@ -124,15 +130,21 @@ class ChatServer:
         return web.json_response(body=orjson.dumps(self._whole(asked, message)))
 
     def _whole(self, asked: Scripted, message: dict[str, Any]) -> dict[str, Any]:
+        teller = self._teller
         if asked.route.dialect.name == "chat":
-            return _completion(asked.body, message)
+            completion = _completion(asked.body, message)
+            return completion if teller is None else teller.completion(asked.body, completion)
         answer = asked.answer(message, f"scripted_{len(self.requests)}")
+        if teller is not None and asked.route.dialect.name == "responses":
+            answer = teller.response(orjson.loads(asked.raw), answer)
         self._kept[str(answer.get("id"))] = [*asked.body["messages"], message]
         return answer
 
     def _pieces(self, asked: Scripted, message: dict[str, Any]) -> list[bytes]:
         if asked.route.dialect.name == "chat":
-            return [b"data: " + event + b"\n\n" for event in (*_events(asked.body, message), b"[DONE]")]
+            events = _events(asked.body, message)
+            told = events if self._teller is None else self._teller.chunks(asked.body, events)
+            return [b"data: " + event + b"\n\n" for event in (*map(orjson.dumps, told), b"[DONE]")]
         return asked.pieces(self._whole(asked, message))
 
     def _message(self, reply: Reply, body: dict[str, Any]) -> dict[str, Any]:
@@ -142,16 +154,21 @@ class ChatServer:
 
 @asynccontextmanager
 async def serve_chat(
-    lines: Sequence[Line] | Callable[[dict[str, Any]], Line], *, in_order: bool = False, host: str = "127.0.0.1"
+    lines: Sequence[Line] | Callable[[dict[str, Any]], Line],
+    *,
+    in_order: bool = False,
+    host: str = "127.0.0.1",
+    tokens: str | None = None,
 ) -> AsyncIterator[ChatServer]:
     """Serve a scripted model over HTTP on a free port.
 
     Each request is answered by the line of its turn (the number of assistant messages in it), so that any number of
     conversations can go on at once, in any dialect. With `in_order=True` lines are used up one per request instead,
     whoever asks: for failures that go away on a retry. `lines` may also be a function of the request's body (of another
-    dialect's than chat: its model, messages and tools as chat has them).
+    dialect's than chat: its model, messages and tools as chat has them). With `tokens` (vllm, sglang, llama_cpp,
+    logprobs) it tells of its tokens as such a server does, where it is asked.
     """
-    server = ChatServer(lines, in_order=in_order)
+    server = ChatServer(lines, in_order=in_order, tokens=tokens)
     application = web.Application(client_max_size=64 << 20)
     application.router.add_post("/{path:.*}", server.handle)
     application.router.add_get("/{prefix:.*}models", _models)
@@ -194,7 +211,7 @@ def _completion(body: dict[str, Any], message: Message) -> dict[str, Any]:
     }
 
 
-def _events(body: dict[str, Any], message: Message) -> list[bytes]:
+def _events(body: dict[str, Any], message: Message) -> list[dict[str, Any]]:
     """The stream's events: the role, each word, each tool call in two pieces, the end, and the usage if asked for."""
     deltas: list[dict[str, Any]] = [{"role": "assistant", "content": ""}]
     deltas += [{"content": word} for word in _words(message.get("content") or "")]
@@ -207,7 +224,7 @@ def _events(body: dict[str, Any], message: Message) -> list[bytes]:
     events.append(_chunk(body, [{"index": 0, "delta": {}, "finish_reason": finish}]))
     if (body.get("stream_options") or {}).get("include_usage"):
         events.append(_chunk(body, [], usage=_usage(body, message)))
-    return [orjson.dumps(event) for event in events]
+    return events
 
 
 def _words(text: str) -> list[str]:
