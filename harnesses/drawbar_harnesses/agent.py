@@ -10,13 +10,10 @@ from abc import ABC, abstractmethod
 from typing import ClassVar
 
 from drawbar.harness import Assignment, Outcome
+from drawbar_harnesses.connections import SERVER as SERVER
 from drawbar_harnesses.desk import Desk, laid
 from drawbar_harnesses.installs import NpmProgram
 from drawbar_harnesses.launch import Programs, Start
-
-SERVER = "drawbar"
-"""The name under which agents know the session's tools: it is part of the names that models see."""
-
 
 LONG = 86_400
 """Seconds, in place of an agent's own patience with a model or a tool: the rollout's limit is kept outside."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from drawbar_harnesses.agent import LONG, SERVER, CommandLineAgent
+from drawbar_harnesses.connections.claude_code import models, server
 from drawbar_harnesses.desk import Desk
 from drawbar_harnesses.installs import NpmProgram
 from drawbar_harnesses.launch import Start
@@ -38,7 +39,7 @@ class ClaudeCodeHarness(CommandLineAgent):
 
     def start(self, desk: Desk) -> Start:
         work = desk.assignment
-        servers = {"mcpServers": {SERVER: {"type": "http", "url": work.mcp_url}}}
+        servers = {"mcpServers": {SERVER: server(work.mcp_url)}}
         arguments = [
             "--print", "--output-format", "json", "--model", work.model, "--strict-mcp-config", "--mcp-config",
             str(desk.write("mcp.json", servers)), "--no-session-persistence",
@@ -49,11 +50,7 @@ class ClaudeCodeHarness(CommandLineAgent):
             arguments += ["--tools", "", "--allowedTools", f"mcp__{SERVER}", "--permission-mode", "dontAsk"]
         if desk.system:
             arguments += ["--append-system-prompt", desk.system]
-        models = {f"ANTHROPIC_DEFAULT_{family}_MODEL": work.model for family in ("HAIKU", "SONNET", "OPUS")} | {
-            "ANTHROPIC_SMALL_FAST_MODEL": work.model,
-            "CLAUDE_CODE_SUBAGENT_MODEL": work.model,
-        }
         return self.started(
             desk, *arguments, ANTHROPIC_BASE_URL=work.base_url, ANTHROPIC_API_KEY=work.key,
-            CLAUDE_CONFIG_DIR=str(desk.home / ".claude"), **SETTINGS, **models,
+            CLAUDE_CONFIG_DIR=str(desk.home / ".claude"), **SETTINGS, **models(work.model),
         )  # fmt: skip

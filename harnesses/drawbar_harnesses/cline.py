@@ -9,11 +9,11 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from drawbar_harnesses.agent import LONG, SERVER, CommandLineAgent
+from drawbar_harnesses.connections.cline import PROVIDER, provider, server
 from drawbar_harnesses.desk import Desk
 from drawbar_harnesses.installs import NpmProgram
 from drawbar_harnesses.launch import Start
 
-PROVIDER = "openai-compatible"
 OWN_TOOLS = [
     "read_files", "search_codebase", "run_commands", "fetch_web_content", "editor", "apply_patch", "skills",
     "ask_question", "submit_and_exit", "spawn_agent", "team_attach_outcome_fragment", "team_await_runs",
@@ -31,8 +31,8 @@ class ClineHarness(CommandLineAgent):
     mcp: ClassVar = "2025-11-25"
 
     def start(self, desk: Desk) -> Start:
-        server = {"transport": {"type": "streamableHttp", "url": desk.assignment.mcp_url}, "timeout": LONG}
-        desk.write(".cline/data/settings/cline_mcp_settings.json", {"mcpServers": {SERVER: server}})
+        tools = server(desk.assignment.mcp_url) | {"timeout": LONG}
+        desk.write(".cline/data/settings/cline_mcp_settings.json", {"mcpServers": {SERVER: tools}})
         desk.write(".cline/data/settings/providers.json", self._providers(desk))
         if desk.system:
             desk.write(".cline/rules/task.md", desk.system)
@@ -47,6 +47,5 @@ class ClineHarness(CommandLineAgent):
 
     def _providers(self, desk: Desk) -> dict[str, Any]:
         work = desk.assignment
-        settings = {"provider": PROVIDER, "apiKey": work.key, "model": work.model, "baseUrl": work.openai_base_url}
-        provider = {"settings": settings, "updatedAt": "2026-01-01T00:00:00.000Z", "tokenSource": "manual"}
-        return {"version": 1, "lastUsedProvider": PROVIDER, "modes": {}, "providers": {PROVIDER: provider}}
+        entry = provider(work.openai_base_url, work.key, work.model)
+        return {"version": 1, "lastUsedProvider": PROVIDER, "modes": {}, "providers": {PROVIDER: entry}}

@@ -10,6 +10,7 @@ import json
 from typing import Any, ClassVar
 
 from drawbar_harnesses.agent import LONG, SERVER, CommandLineAgent
+from drawbar_harnesses.connections.codex import provider, server
 from drawbar_harnesses.desk import Desk
 from drawbar_harnesses.installs import NpmProgram
 from drawbar_harnesses.launch import Start
@@ -44,11 +45,8 @@ class CodexHarness(CommandLineAgent):
         }
         if desk.system:
             configuration["developer_instructions"] = desk.system
-        provider = {
-            "name": SERVER,
-            "base_url": work.openai_base_url,
+        limits = {
             "env_key": "DRAWBAR_KEY",
-            "wire_api": "responses",
             "stream_idle_timeout_ms": LONG * 1000,
             "request_max_retries": 2,
             "stream_max_retries": 2,
@@ -58,11 +56,10 @@ class CodexHarness(CommandLineAgent):
             "features": {} if self.own_tools else dict.fromkeys(FEATURES, False),
             "history": {"persistence": "none"},
             "agents": {"enabled": self.own_tools},
-            f"model_providers.{SERVER}": provider,
-            f"mcp_servers.{SERVER}": {
-                "url": work.mcp_url,
+            f"model_providers.{SERVER}": provider(work.openai_base_url) | limits,
+            f"mcp_servers.{SERVER}": server(work.mcp_url)
+            | {
                 "required": True,
-                "default_tools_approval_mode": "approve",
                 "startup_timeout_sec": 120,
                 "tool_timeout_sec": LONG,
             },

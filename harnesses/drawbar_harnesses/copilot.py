@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from drawbar_harnesses.agent import LONG, SERVER, CommandLineAgent
+from drawbar_harnesses.connections.copilot import server, variables
 from drawbar_harnesses.desk import Desk
 from drawbar_harnesses.installs import NpmProgram
 from drawbar_harnesses.launch import Start
@@ -21,8 +22,8 @@ class CopilotHarness(CommandLineAgent):
 
     def start(self, desk: Desk) -> Start:
         work = desk.assignment
-        server = {"type": "http", "url": work.mcp_url, "tools": ["*"], "timeout": LONG * 1000}
-        desk.write(".copilot/mcp-config.json", {"mcpServers": {SERVER: server}})
+        tools = server(work.mcp_url) | {"timeout": LONG * 1000}
+        desk.write(".copilot/mcp-config.json", {"mcpServers": {SERVER: tools}})
         if desk.system:
             desk.write(".copilot/copilot-instructions.md", desk.system)
         arguments = [
@@ -33,7 +34,5 @@ class CopilotHarness(CommandLineAgent):
             arguments.append(f"--available-tools={SERVER}")
         return self.started(
             desk, *arguments, COPILOT_OFFLINE="true", COPILOT_AUTO_UPDATE="false",
-            COPILOT_HOME=str(desk.home / ".copilot"), COPILOT_PROVIDER_TYPE="openai",
-            COPILOT_PROVIDER_WIRE_API="completions", COPILOT_PROVIDER_BASE_URL=work.openai_base_url,
-            COPILOT_PROVIDER_API_KEY=work.key, COPILOT_MODEL=work.model,
+            COPILOT_HOME=str(desk.home / ".copilot"), **variables(work.openai_base_url, work.key, work.model),
         )  # fmt: skip

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from drawbar_harnesses.agent import LONG, SERVER, CommandLineAgent
+from drawbar_harnesses.connections.gemini_cli import BY_KEY, server
 from drawbar_harnesses.desk import Desk
 from drawbar_harnesses.installs import NpmProgram
 from drawbar_harnesses.launch import Start
@@ -32,11 +33,11 @@ class GeminiCliHarness(CommandLineAgent):
 
     def _settings(self, desk: Desk) -> dict[str, Any]:
         settings: dict[str, Any] = {
-            "mcpServers": {SERVER: {"httpUrl": desk.assignment.mcp_url, "trust": True, "timeout": LONG * 1000}},
+            "mcpServers": {SERVER: server(desk.assignment.mcp_url) | {"timeout": LONG * 1000}},
             "privacy": {"usageStatisticsEnabled": False},
             "telemetry": {"enabled": False},
             "general": {"enableAutoUpdate": False, "enableAutoUpdateNotification": False, "maxAttempts": 2},
-            "security": {"auth": {"selectedType": "gemini-api-key"}},
+            "security": {"auth": {"selectedType": BY_KEY}},
             "model": {"skipNextSpeakerCheck": True},
         }
         if not self.own_tools:

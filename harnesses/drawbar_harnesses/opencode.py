@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from drawbar_harnesses.agent import LONG, SERVER, CommandLineAgent
+from drawbar_harnesses.connections.opencode import provider, server
 from drawbar_harnesses.desk import Desk
 from drawbar_harnesses.installs import NpmProgram
 from drawbar_harnesses.launch import Start
@@ -31,13 +32,8 @@ class OpencodeHarness(CommandLineAgent):
 
     def _configuration(self, desk: Desk) -> dict[str, Any]:
         work = desk.assignment
-        provider = {
-            "npm": "@ai-sdk/openai-compatible",
-            "name": SERVER,
-            "options": {"baseURL": work.openai_base_url, "apiKey": work.key, "timeout": False},
-            "models": {work.model: {"name": work.model, "tool_call": True}},
-        }
-        server = {"type": "remote", "url": work.mcp_url, "enabled": True, "oauth": False, "timeout": 120_000}
+        entry = provider(work.openai_base_url, work.key, work.model)
+        entry["options"]["timeout"] = False
         permission = {"*": "allow"} if self.own_tools else {"*": "deny", f"{SERVER}_*": "allow"}
         configuration: dict[str, Any] = {
             "$schema": "https://opencode.ai/config.json",
@@ -45,8 +41,8 @@ class OpencodeHarness(CommandLineAgent):
             "small_model": f"{SERVER}/{work.model}",
             "autoupdate": False,
             "share": "disabled",
-            "provider": {SERVER: provider},
-            "mcp": {SERVER: server},
+            "provider": {SERVER: entry},
+            "mcp": {SERVER: server(work.mcp_url) | {"timeout": 120_000}},
             "experimental": {"mcp_timeout": LONG * 1000},
             "permission": permission,
         }

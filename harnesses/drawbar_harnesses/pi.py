@@ -6,15 +6,13 @@ unless `own_tools` is set.
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from drawbar_harnesses.agent import SERVER, CommandLineAgent
+from drawbar_harnesses.connections.pi import EXTENSION, provider
 from drawbar_harnesses.desk import Desk
 from drawbar_harnesses.installs import NpmProgram
 from drawbar_harnesses.launch import Start
-
-EXTENSION = Path(__file__).with_name("pi_tools.mjs")
 
 
 class PiHarness(CommandLineAgent):
@@ -25,7 +23,8 @@ class PiHarness(CommandLineAgent):
 
     def start(self, desk: Desk) -> Start:
         work = desk.assignment
-        desk.write(".pi/agent/models.json", {"providers": {SERVER: self._provider(desk)}})
+        entry = provider(work.openai_base_url, work.key, work.model)
+        desk.write(".pi/agent/models.json", {"providers": {SERVER: entry}})
         arguments = [
             "--print", "--mode", "json", "--provider", SERVER, "--model", work.model, "--no-session", "--offline",
             "--no-extensions", "--extension", str(EXTENSION), "--no-skills", "--no-prompt-templates",
@@ -39,13 +38,3 @@ class PiHarness(CommandLineAgent):
             desk, *arguments, PI_OFFLINE="1", PI_SKIP_VERSION_CHECK="1", PI_TELEMETRY="0",
             DRAWBAR_MCP_URL=work.mcp_url,
         )  # fmt: skip
-
-    def _provider(self, desk: Desk) -> dict[str, Any]:
-        work = desk.assignment
-        return {
-            "baseUrl": work.openai_base_url,
-            "api": "openai-completions",
-            "apiKey": work.key,
-            "compat": {"supportsDeveloperRole": False, "supportsReasoningEffort": False},
-            "models": [{"id": work.model}],
-        }

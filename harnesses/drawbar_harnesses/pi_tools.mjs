@@ -1,4 +1,4 @@
-// An extension for the pi coding agent: the tools of an MCP endpoint (DRAWBAR_MCP_URL) as tools of pi.
+// An extension for the pi coding agent: the tools of an MCP endpoint (DRAWBAR_MCP_URL, DRAWBAR_KEY where it wants one) as tools of pi.
 
 const REVISION = "2026-07-28";
 const META = {
@@ -16,6 +16,7 @@ async function request(method, params, { signal, meta } = {}) {
     "MCP-Protocol-Version": REVISION,
     "Mcp-Method": method,
   };
+  if (process.env.DRAWBAR_KEY) headers.Authorization = `Bearer ${process.env.DRAWBAR_KEY}`;
   if (params.name !== undefined) headers["Mcp-Name"] = params.name;
   const body = { jsonrpc: "2.0", id, method, params: { ...params, _meta: { ...META, ...meta } } };
   const response = await fetch(process.env.DRAWBAR_MCP_URL, {

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from drawbar_harnesses.agent import LONG, SERVER, CommandLineAgent
+from drawbar_harnesses.connections.qwen_code import server, variables
 from drawbar_harnesses.desk import Desk
 from drawbar_harnesses.installs import NpmProgram
 from drawbar_harnesses.launch import Start
@@ -33,7 +34,7 @@ class QwenCodeHarness(CommandLineAgent):
         if desk.system:
             arguments += ["--append-system-prompt", desk.system]
         return self.started(
-            desk, *arguments, OPENAI_BASE_URL=work.openai_base_url, OPENAI_API_KEY=work.key, OPENAI_MODEL=work.model,
+            desk, *arguments, **variables(work.openai_base_url, work.key, work.model),
             QWEN_CODE_NO_RELAUNCH="1", QWEN_CODE_DISABLE_CRON="1", QWEN_CODE_DISABLE_WORKFLOWS="1",
             QWEN_CODE_SUPPRESS_YOLO_WARNING="1", QWEN_CODE_LEGACY_MCP_BLOCKING="1",
         )  # fmt: skip
@@ -43,7 +44,7 @@ class QwenCodeHarness(CommandLineAgent):
         if not self.own_tools:
             tools |= {"core": [f"mcp__{SERVER}"], "exclude": ALWAYS_THERE}
         return {
-            "mcpServers": {SERVER: {"httpUrl": desk.assignment.mcp_url, "trust": True, "timeout": LONG * 1000}},
+            "mcpServers": {SERVER: server(desk.assignment.mcp_url) | {"timeout": LONG * 1000}},
             "privacy": {"usageStatisticsEnabled": False},
             "telemetry": {"enabled": False},
             "general": {"enableAutoUpdate": False, "disableAutoUpdate": True, "disableUpdateNag": True},

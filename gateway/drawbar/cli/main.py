@@ -18,6 +18,7 @@ from drawbar.errors import ConfigurationError, HarnessError, StoreError, ToolSer
 COMMANDS: Final = {
     "run": "Run an environment with a model and report.",
     "serve": "Serve the gateway for agents of your own.",
+    "connect": "Connect an agent that you have to a gateway.",
     "env": "List, show, make and validate environments.",
     "harness": "List and install harnesses that can run an agent.",
     "runs": "List the runs in a store.",

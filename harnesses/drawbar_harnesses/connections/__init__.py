@@ -6,7 +6,7 @@ What a harness writes for its agent and what the agent's user is told to write i
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from drawbar.connection import Gate, Setup
@@ -25,11 +25,22 @@ class Described:
     mcp: str | None
     needs: str
     build: Callable[[Gate], Setup]
+    kind: str = "agents"
+
+    needs_model: bool = True
+    """Whether a model must be named: without, the agent asks for its own."""
 
     def setup(self, gate: Gate, /) -> Setup:
-        return self.build(gate)
+        if gate.model is not None or not self.needs_model:
+            return self.build(gate)
+        example = _EXAMPLES.get(self.dialect, "gpt-5-mini")
+        return replace(self.build(replace(gate, model=example)), example=example)
 
 
-def example(dialect: str) -> str:
-    """A model for where one must be named and the user named none."""
-    return {"messages": "claude-sonnet-4-5", "gemini": "gemini-2.5-pro"}.get(dialect, "gpt-5-mini")
+_EXAMPLES: Final = {"messages": "claude-sonnet-4-5", "gemini": "gemini-2.5-pro"}
+
+
+def model_of(gate: Gate) -> str:
+    """Where `needs_model` holds."""
+    assert gate.model is not None
+    return gate.model

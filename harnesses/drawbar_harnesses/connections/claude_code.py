@@ -66,4 +66,6 @@ def _settings(settings: list[Setting]) -> File:
     )
 
 
-CONNECTION: Final = Described("Claude Code", "messages", "2026-07-28", "2 variables, 2 files for tools", _setup)
+CONNECTION: Final = Described(
+    "Claude Code", "messages", "2026-07-28", "2 variables, 2 files for tools", _setup, needs_model=False
+)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from drawbar.connection import File, Gate, Setting, Setup
-from drawbar_harnesses.connections import SERVER, Described, example
+from drawbar_harnesses.connections import SERVER, Described, model_of
 
 PROVIDER: Final = "openai-compatible"
 _MOVED: Final = ("CLINE_DATA_DIR", ".cline/data")
@@ -24,7 +24,7 @@ def server(url: str) -> dict[str, Any]:
 
 
 def _setup(gate: Gate) -> Setup:
-    model = gate.model or example("chat")
+    model = model_of(gate)
     key = gate.key if gate.key_variable is None else None
     files = [
         File(

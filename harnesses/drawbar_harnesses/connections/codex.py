@@ -38,4 +38,4 @@ def _setup(gate: Gate) -> Setup:
     )
 
 
-CONNECTION: Final = Described("Codex", "responses", "2025-06-18", "1 file", _setup)
+CONNECTION: Final = Described("Codex", "responses", "2025-06-18", "1 file", _setup, needs_model=False)

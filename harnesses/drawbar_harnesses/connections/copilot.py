@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from drawbar.connection import File, Gate, Setting, Setup
-from drawbar_harnesses.connections import SERVER, Described, example
+from drawbar_harnesses.connections import SERVER, Described, model_of
 
 
 def server(url: str) -> dict[str, Any]:
@@ -28,11 +28,11 @@ def _setup(gate: Gate) -> Setup:
     files, allowed = [], ""
     if gate.mcp_url is not None:
         entry = server(gate.mcp_url) | gate.headers("${NAME}")
-        place = {"user": ".copilot/mcp-config.json", "moved": ("COPILOT_HOME", ".copilot")}
-        files = [File(settings=[Setting(("mcpServers", SERVER), entry)], **place)]
+        settings = [Setting(("mcpServers", SERVER), entry)]
+        files = [File(user=".copilot/mcp-config.json", moved=("COPILOT_HOME", ".copilot"), settings=settings)]
         allowed = f" --allow-tool {SERVER}"
     return Setup(
-        variables=variables(gate.openai_base_url, gate.key, gate.model or example("chat")),
+        variables=variables(gate.openai_base_url, gate.key, model_of(gate)),
         files=files,
         run="copilot",
         ask=f'copilot{allowed} -p "PROMPT"',

@@ -33,10 +33,10 @@ def _setup(gate: Gate) -> Setup:
         run=f"gemini{model}",
         ask=f'gemini --skip-trust{model} -p "PROMPT"',
         notes=[
-            "It reads its .env only in folders that it trusts, and the nearest one alone: a project's own .env hides it.",
+            "It reads its .env in folders that it trusts, and the nearest alone: a project's own .env hides it.",
             *([] if gate.mcp_url is None else [ALLOWED]),
         ],
     )
 
 
-CONNECTION: Final = Described("Gemini CLI", "gemini", "2025-06-18", "2 variables and 1 file", _setup)
+CONNECTION: Final = Described("Gemini CLI", "gemini", "2025-06-18", "2 variables and 1 file", _setup, needs_model=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from drawbar.connection import File, Gate, Setting, Setup
-from drawbar_harnesses.connections import SERVER, Described, example
+from drawbar_harnesses.connections import SERVER, Described, model_of
 
 
 def provider(base_url: str, key: str, model: str) -> dict[str, Any]:
@@ -24,7 +24,7 @@ def server(url: str) -> dict[str, Any]:
 
 
 def _setup(gate: Gate) -> Setup:
-    model = gate.model or example("chat")
+    model = model_of(gate)
     key = gate.key if gate.key_variable is None else f"{{env:{gate.key_variable}}}"
     settings = [
         Setting(("$schema",), "https://opencode.ai/config.json", "default"),

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from drawbar.connection import File, Gate, Setting, Setup
-from drawbar_harnesses.connections import SERVER, Described, example
+from drawbar_harnesses.connections import SERVER, Described, model_of
 
 EXTENSION: Final = Path(__file__).parents[1] / "pi_tools.mjs"
 
@@ -24,7 +24,7 @@ def provider(base_url: str, key: str, model: str) -> dict[str, Any]:
 
 
 def _setup(gate: Gate) -> Setup:
-    model = gate.model or example("chat")
+    model = model_of(gate)
     entry = provider(gate.openai_base_url, gate.key.removeprefix("$"), model)
     file = File(
         user=".pi/agent/models.json",
@@ -38,7 +38,11 @@ def _setup(gate: Gate) -> Setup:
         if gate.key_variable not in (None, "DRAWBAR_KEY"):
             variables["DRAWBAR_KEY"] = gate.key
     command = f"pi --provider {SERVER} --model {model}{extension}"
-    notes = [] if gate.mcp_url is None else ["pi knows no MCP: the extension, which comes with drawbar, gives it the tools."]
+    notes = (
+        []
+        if gate.mcp_url is None
+        else ["pi knows no MCP: the extension, which comes with drawbar, gives it the tools."]
+    )
     return Setup(variables=variables, files=[file], run=command, ask=f'{command} -p "PROMPT"', notes=notes)
 
 

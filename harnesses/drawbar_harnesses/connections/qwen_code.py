@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from drawbar.connection import File, Gate, Setting, Setup
-from drawbar_harnesses.connections import ALLOWED, SERVER, Described, example
+from drawbar_harnesses.connections import ALLOWED, SERVER, Described, model_of
 
 
 def server(url: str) -> dict[str, Any]:
@@ -19,7 +19,7 @@ def variables(base_url: str, key: str, model: str) -> dict[str, str]:
 
 
 def _setup(gate: Gate) -> Setup:
-    model = gate.model or example("chat")
+    model = model_of(gate)
     named = variables(gate.openai_base_url, gate.key, model)
     kept = [Setting(("env", name), value) for name, value in named.items()]
     tools = []
