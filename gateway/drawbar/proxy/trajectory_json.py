@@ -1,7 +1,7 @@
 """Trajectories as JSON: what the control API sends and `drawbar run --gateway` reads back.
 
 Digests are in hexadecimal. A message stands as its dialect said it; the normal form of a call's reply, which may say
-more than its node (reasoning), stands beside it as blocks that name their kind.
+more than its node (reasoning), stands beside it as blocks that name their type.
 """
 
 from __future__ import annotations
@@ -105,11 +105,11 @@ def _call_in(value: dict[str, Any]) -> Call:
 
 
 def _message_out(message: Message) -> dict[str, Any]:
-    return {"role": message.role, "blocks": [{"kind": _KINDS[type(b)], **_plain(b)} for b in message.blocks]}
+    return {"role": message.role, "blocks": [{"block": _KINDS[type(b)], **_plain(b)} for b in message.blocks]}
 
 
 def _message_in(value: dict[str, Any]) -> Message:
-    return Message(value["role"], tuple(_BLOCKS[block.pop("kind")](**block) for block in value["blocks"]))
+    return Message(value["role"], tuple(_BLOCKS[block.pop("block")](**block) for block in value["blocks"]))
 
 
 def _hex(value: bytes | None) -> str | None:
