@@ -10,6 +10,7 @@ import logging
 import re
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -22,7 +23,7 @@ from drawbar.proxy.control import Control
 from drawbar.proxy.endpoint import ModelSide
 from drawbar.proxy.forward import forward
 from drawbar.proxy.guard import host_refused, may_use
-from drawbar.proxy.headers import NO_RETRY, client_keys, session_key
+from drawbar.proxy.headers import NO_RETRY, client_keys, scope_of, session_key
 from drawbar.proxy.live import LiveSessions
 from drawbar.proxy.models import Models
 from drawbar.proxy.registry import SessionEnded, Sessions
@@ -246,7 +247,7 @@ class Gateway:
         return next((key for key in keys if not key.startswith("dbk_") and key not in self.settings.keys), None)
 
     async def _for_environment(self, client: Client, name: str) -> Session | None:
-        """The session that uses an environment's tools: the one that the request names, or the live one of them all."""
+        """The session that uses an environment's tools: the one that the request names, or the one of all live agents."""
         keys = client_keys(client)
         if session_key(keys, None, client.headers) is not None:
             return await self._named(client, None)
@@ -265,8 +266,22 @@ class Gateway:
         return self._tools is None or self._tools.let_go(session)
 
     async def _use_tools(self, session: Session | None, client: Client) -> None:
-        if session is not None:
-            await (await self._tool_side()).handle(session, client.scope, client.receive, client.send)
+        if session is None:
+            return
+        owner = None
+        if session in self._live_tools.values():
+            owner = partial(self._owner, session, scope_of(client) if self.settings.keys else None)
+        await (await self._tool_side()).handle(session, client.scope, client.receive, client.send, owner)
+
+    async def _owner(self, shared: Session, scope: bytes | None, params: Mapping[str, Any]) -> Session | None:
+        """The live session whose model asked for a tool call, which then works in the tools' environment."""
+        meta = params.get("_meta")
+        arguments, name = params.get("arguments") or {}, str(params.get("name"))
+        found = await self.live.claim(scope, name, arguments, meta if isinstance(meta, dict) else {})
+        if found is not None and found.environment is None:
+            found.join(shared)
+            await self.recorder.post(found.row)
+        return found
 
     async def _tool_side(self) -> ToolSide:
         """Made when first needed: the MCP SDK takes a second to import."""

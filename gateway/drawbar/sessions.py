@@ -69,6 +69,8 @@ class Session:
     """A cause once it has ended (or must not go on)."""
     trouble: str | None = None
     """Why its last model call failed; None when it was answered."""
+    scope: bytes = b""
+    """Of a live session: what tells its client from those with other keys."""
     unwritten: bool = False
     """Its row has changed, and is to be written with its next call's."""
     touched: float = field(default_factory=time.time)
@@ -110,6 +112,13 @@ class Session:
         """Share this memory with others from now on; what this session remembers of itself goes into it."""
         tree.take(self.tree)
         self.graph, self.tree, self.replies = graph, tree, replies
+
+    def join(self, other: Session) -> None:
+        """Work in the environment of another session from now on."""
+        self.environment = other.environment
+        self.row = msgspec.structs.replace(
+            self.row, environment=other.row.environment, environment_version=other.row.environment_version
+        )
 
     def name(self, name: bytes) -> None:
         """Let it be found again in the store by this digest."""

@@ -1,8 +1,8 @@
 """The conversations of one session, told apart: the main one, sub-agents, compactions, and calls aside.
 
-What agents say of a call (its thread, its purpose) is believed. Where they say nothing, what was said tells: a sub-agent
-begins with words of the tool use that started it; what a compaction answered stands at the beginning of a conversation
-that goes on; a call aside offers no tools, and nothing goes on from it.
+What agents say of a call (its thread, its purpose) is believed. Where they say nothing, what was said tells: a
+sub-agent begins with words of the tool use that started it; what a compaction answered stands at the beginning of a
+conversation that goes on; a call aside offers no tools, and nothing goes on from it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _OPENING: Final = 4
 _TELLING: Final = 12
 """Characters of a line, or of a whole text, that are not said twice by accident in one session."""
 _LATELY: Final = 64
-"""Answers that are looked at for the beginning of a conversation."""
+"""Calls that are looked at for the beginning of a conversation."""
 _LABELS: Final = {"main": "conversation", "sub_agent": "sub-agent", "compaction": "compaction", "side": "side call"}
 
 
@@ -84,12 +84,14 @@ class _Sorting:
         self._named: dict[str, _Draft] = {}
         self._tools = any(call.tools is not None for call in calls)
         self._said: deque[Call] = deque(maxlen=_LATELY)
+        self._lately: deque[Call] = deque(maxlen=_LATELY)
         self._started: set[tuple[str, str]] = set()
         self.drafts: list[_Draft] = []
         for call in calls:
             draft = self._draft(call)
             draft.calls.append(call)
             self._of[call.id] = draft
+            self._lately.append(call)
             if call.message is not None:
                 self._said.append(call)
 
@@ -131,6 +133,9 @@ class _Sorting:
 
     def _root(self, call: Call) -> _Draft:
         """A call that goes on from none."""
+        alike = [c for c in self._lately if c.request == call.request and c.request is not None]
+        if alike and alike[-1].status != "answered":
+            return self._of[alike[-1].id]  # asked again
         if call.purpose == "sub_agent":
             return self._sub_agent(call, self._main)
         opening = self._opening(call)
@@ -140,6 +145,8 @@ class _Sorting:
         starter = self._starter(opening, call)
         if starter is not None:
             return self._new("sub_agent", self._of[starter[0].id], starter[1])
+        if alike:
+            return self._of[alike[-1].id]
         if self._tools and call.tools is None and not self._followers[call.id]:
             return self._new("side", self._main)
         return self._new("main")
@@ -192,8 +199,8 @@ class _Sorting:
         return draft
 
     def _starter(self, opening: Sequence[Message], call: Call) -> tuple[Call, str] | None:
-        """The tool use in whose arguments a conversation's first words stand, and the call that made it. Of several that
-        say the same, one that has started nothing yet."""
+        """The tool use in whose arguments a conversation's first words stand, and the call that made it. Of several
+        that say the same, one that has started nothing yet."""
         words = [text for message in opening if message.role == "user" if (text := message.text.strip())]
         found = [
             (earlier, use.id)

@@ -46,11 +46,12 @@ class Work:
     def __init__(self, house: House, provider: Provider, session: Session) -> None:
         self.house, self.session = house, session
         self.next: dict[str, Any] = {}
+        self.status = 200
 
         async def answer(request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
             completion = provider.completion("")
             completion["choices"][0]["message"] = self.next
-            return web.json_response(completion)
+            return web.json_response(completion, status=self.status)
 
         provider.answer = answer
 
@@ -62,7 +63,7 @@ class Work:
         body = {"model": "m", "messages": messages, **({"tools": TOOLS} if tools else {})}
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         response = await self.house.post(self.session, body, headers=named)
-        assert response.status == 200
+        assert response.status == self.status
         return [*messages, self.next]
 
     async def threads(self) -> list[Thread]:
@@ -169,6 +170,12 @@ async def test_a_history_that_was_written_anew_is_the_same_conversation(work: Wo
     said = await work.call([user("a long enough question")], "a long enough answer")
     await work.call([*said, user("b")], "b!")
     await work.call([user("[resumed] a long enough question"), *said[1:], user("c")], "c!")
+    assert await work.told() == [("main", [0, 1, 2], None)]
+
+
+async def test_a_first_request_that_failed_and_was_sent_again_is_one_conversation(work: Work) -> None:
+    for work.status in (400, 200, 200):
+        await work.call([user("hi")], "hello")
     assert await work.told() == [("main", [0, 1, 2], None)]
 
 

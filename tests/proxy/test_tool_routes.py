@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from aiohttp import web
 
 from drawbar.environment import Environment
 from drawbar.errors import ToolServerError
+from drawbar.proxy.live import LiveSessions
 from drawbar.proxy.settings import Settings
 from drawbar.server import CommandServer
 from drawbar.sessions import SessionSpec
 
 if TYPE_CHECKING:
-    from tests.proxy.conftest import House, MakeHouse
+    from tests.proxy.conftest import House, MakeHouse, Provider
 
 
 async def double(number: int) -> str:
@@ -52,6 +55,65 @@ async def test_live_agents_share_an_environments_url(serve: MakeHouse) -> None:
         (row,) = house.gateway.store.sessions()
         assert (row.environment, row.status) == ("wiki", "open")
     assert row.key_digest is not None
+
+
+def asks_for(provider: Provider, *numbers: int) -> dict[str, Any]:
+    """A completion that wants these numbers doubled."""
+    found: dict[str, Any] = provider.completion("")
+    found["choices"][0]["message"]["tool_calls"] = [
+        {"id": f"c{n}", "type": "function", "function": {"name": "wiki_double", "arguments": json.dumps({"number": n})}}
+        for n in numbers
+    ]
+    return found
+
+
+async def test_a_tool_call_of_a_live_agent_is_recorded_where_its_model_asked_for_it(
+    serve: MakeHouse, provider: Provider
+) -> None:
+    async def answer(request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
+        return web.json_response(asks_for(provider, int(body["messages"][0]["content"]), 7))
+
+    provider.answer = answer
+    async with serve(environments={"wiki": WIKI}) as house:
+        for number in (1, 2):
+            await house.post(None, {"model": "m", "messages": [{"role": "user", "content": str(number)}]})
+        for number in (1, 2, 7, 7, 7):
+            await mcp(house, "/mcp/wiki", "tools/call", name="double", arguments={"number": number})
+        await house.gateway.recorder.commit()
+        trajectories = [house.gateway.store.trajectory(row.id) for row in house.gateway.store.sessions()]
+    told = {(t.origin, t.environment, *(call.arguments["number"] for call in t.tool_calls)) for t in trajectories}
+    assert told == {("content", "wiki", 1, 7), ("content", "wiki", 2, 7), ("opened", "wiki", 7)}
+    for trajectory in trajectories:
+        joined = [call.tool_use_id for call in trajectory.tool_calls if trajectory.origin == "content"]
+        assert joined == [f"c{call.arguments['number']}" for call in trajectory.tool_calls][: len(joined)]
+
+
+async def test_a_tool_call_that_comes_before_the_reply_has_ended_waits_for_it(
+    serve: MakeHouse, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, called = asyncio.Event(), asyncio.Event()
+    claim = LiveSessions.claim
+
+    async def seen(*arguments: Any) -> Any:
+        called.set()
+        return await claim(*arguments)
+
+    async def answer(request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
+        asked.set()
+        await called.wait()
+        return web.json_response(asks_for(provider, 5))
+
+    provider.answer = answer
+    monkeypatch.setattr(LiveSessions, "claim", seen)
+    async with serve(environments={"wiki": WIKI}) as house:
+        hi = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
+        asking = asyncio.create_task(house.post(None, hi))
+        await asked.wait()
+        await mcp(house, "/mcp/wiki", "tools/call", name="double", arguments={"number": 5})
+        await asking
+        await house.gateway.recorder.commit()
+        trajectories = [house.gateway.store.trajectory(row.id) for row in house.gateway.store.sessions()]
+    assert {t.origin: len(t.tool_calls) for t in trajectories} == {"content": 1, "opened": 0}
 
 
 async def test_an_ended_sessions_url_answers_409_and_an_unknown_one_401(serve: MakeHouse) -> None:

@@ -34,16 +34,16 @@ class LastWords:
     """The last replies of the live sessions that spoke last."""
 
     def __init__(self) -> None:
-        self._by_session: OrderedDict[str, tuple[bytes, Session, deque[Heard]]] = OrderedDict()
+        self._by_session: OrderedDict[str, tuple[Session, deque[Heard]]] = OrderedDict()
 
-    def note(self, scope: bytes, session: Session, node: bytes, dialect: Dialect, message: bytes) -> None:
-        """A reply was given to a client of this scope."""
+    def note(self, session: Session, node: bytes, dialect: Dialect, message: bytes) -> None:
+        """A session's model has replied."""
         try:
             said = dialect.normal(message)
         except BadBody:
             return
-        known = self._by_session.pop(session.id, None) or (scope, session, deque[Heard](maxlen=MOST_REPLIES))
-        known[2].append(Heard(node, said.text.strip(), list(said.tool_uses)))
+        known = self._by_session.pop(session.id, None) or (session, deque[Heard](maxlen=MOST_REPLIES))
+        known[1].append(Heard(node, said.text.strip(), list(said.tool_uses)))
         self._by_session[session.id] = known
         while len(self._by_session) > MOST_SESSIONS:
             self._by_session.popitem(last=False)
@@ -78,13 +78,9 @@ class LastWords:
                 return session
         return None
 
-    def busy(self, scope: bytes | None) -> list[Session]:
-        """The sessions with a call under way, whose reply may be about to ask for something."""
-        return [s for known, s, _ in self._by_session.values() if s.in_flight and scope in (None, known)]
-
     def _newest(self, scope: bytes | None) -> Iterator[tuple[Session, Heard]]:
-        for known, session, replies in reversed(list(self._by_session.values())):
-            if scope in (None, known):
+        for session, replies in reversed(list(self._by_session.values())):
+            if scope in (None, session.scope):
                 for heard in reversed(replies):
                     yield session, heard
 

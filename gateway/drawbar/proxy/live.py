@@ -12,9 +12,9 @@ import asyncio
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import anyio.to_thread
 
@@ -85,15 +85,16 @@ class LiveSessions:
         else:
             agent = identity.agent if identity is not None else None
             session, there = await self._by_content(scope, agent, dialect, request)
-        if session.on_reply is None:
-            session.on_reply = lambda *said: self._heard(scope, *said)
+        session.scope = scope
+        session.on_reply = self._heard
         session.used = time.monotonic()
         return session, there
 
-    async def claim(self, scope: bytes | None, name: str, arguments: object, meta: dict[str, object]) -> Session | None:
+    async def claim(self, scope: bytes | None, name: str, arguments: Any, meta: Mapping[str, Any]) -> Session | None:
         """The session whose model asked for this tool call, if there is one. `scope` None: of any client."""
         found = self._words.claim(scope, name, arguments, meta)
-        if found is None and (busy := self._words.busy(scope)):
+        busy = [s for s in self._sessions if s.live and s.in_flight and scope in (None, s.scope)] if not found else []
+        if busy:
             waiting = [asyncio.create_task(session.idle.wait()) for session in busy]
             await asyncio.wait(waiting, timeout=_WAIT, return_when=asyncio.FIRST_COMPLETED)
             for task in waiting:
@@ -101,10 +102,10 @@ class LiveSessions:
             found = self._words.claim(scope, name, arguments, meta)
         return found
 
-    def _heard(self, scope: bytes, session: Session, node: bytes, dialect: Dialect, message: bytes) -> None:
-        self._words.note(scope, session, node, dialect, message)
+    def _heard(self, session: Session, node: bytes, dialect: Dialect, message: bytes) -> None:
+        self._words.note(session, node, dialect, message)
         if session.row.origin == "content" and session.row.key_digest is None:
-            session.name(_first_words(scope, node))
+            session.name(_first_words(session.scope, node))
 
     async def _by_name(self, scope: bytes, agent: str, name: str, parent: str | None) -> Session:
         """The session that an agent calls so, or one of whose threads it calls so: then `parent` began it."""

@@ -7,9 +7,9 @@ It knows sessions, toolsets and how an answer is sent; what a call does is in `c
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
 
 import anyio
 import orjson
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
     from drawbar.record.recorder import Recorder
     from drawbar.sessions import Session
+
+Owner: TypeAlias = "Callable[[Json], Awaitable[Session | None]]"
+"""Given the parameters of a tool call, the session whose model asked for it; None: no other than the one at hand."""
 
 _LISTS: Final = {
     "prompts/list": "prompts",
@@ -103,6 +106,7 @@ class _Request:
     modern: bool
     receive: Receive
     answer: Answer
+    owner: Owner | None
 
     @property
     def params(self) -> Json:
@@ -164,8 +168,11 @@ class ToolSide:
         """The definitions that the session's agent sees. Raises `ToolServerError`."""
         return list((await self._toolset(session, self._seat(session))).tools)
 
-    async def handle(self, session: Session, scope: Scope, receive: Receive, send: Send) -> None:
-        """One HTTP request to the session's endpoint."""
+    async def handle(
+        self, session: Session, scope: Scope, receive: Receive, send: Send, owner: Owner | None = None
+    ) -> None:
+        """One HTTP request to the session's endpoint. `owner` tells whose a tool call is, where that may be another
+        session than the one whose tools they are."""
         if scope["method"] != "POST":
             await _reject(send, 405, "This MCP endpoint takes POST alone.", ((b"allow", b"POST"),))
             return
@@ -179,7 +186,7 @@ class ToolSide:
         except Rejected as rejected:
             await _reject(send, rejected.status, str(rejected))
             return
-        await self._message(session, scope, headers, receive, send, body)
+        await self._message(session, scope, headers, receive, send, body, owner)
 
     async def _body(self, scope: Scope, headers: dict[str, str], receive: Receive) -> bytes | None:
         check_origin(scope, headers, self._allowed_hosts)
@@ -188,7 +195,14 @@ class ToolSide:
         return await read_body(headers, receive, self._max_body)
 
     async def _message(
-        self, session: Session, scope: Scope, headers: dict[str, str], receive: Receive, send: Send, raw: bytes
+        self,
+        session: Session,
+        scope: Scope,
+        headers: dict[str, str],
+        receive: Receive,
+        send: Send,
+        raw: bytes,
+        owner: Owner | None,
     ) -> None:
         try:
             body: Any = load_whole(raw)
@@ -205,7 +219,7 @@ class ToolSide:
             return
         id = protocol.as_id(body["id"])
         answer = Answer(send, streams=_takes_events(headers), progress_token=_progress_token(body))
-        request = _Request(session, seat, body, headers, modern, receive, answer)
+        request = _Request(session, seat, body, headers, modern, receive, answer, owner)
         try:
             if id is None or not isinstance(body["method"], str):
                 raise Refusal(protocol.INVALID_REQUEST, "A request has a string or a number as id, and a method.", 400)
@@ -256,7 +270,9 @@ class ToolSide:
             every=self._ping,
         )
         try:
-            shown = await self._calls.run(request.session, toolset, request.params, request.answer.progress, stop)
+            caller = await request.owner(request.params) if request.owner is not None else None
+            caller = caller or request.session
+            shown = await self._calls.run(caller, toolset, request.params, request.answer.progress, stop)
             return suited(shown, request.seat.client)
         finally:
             request.seat.end(id, stop)
