@@ -90,3 +90,28 @@ async def test_functions_become_a_server_in_memory() -> None:
         result = await client.call_tool("shout", {"word": "tide"})
     assert (tool.name, tool.description) == ("shout", "Say it loudly.")
     assert result.content[0].text == "TIDE"  # type: ignore[union-attr]
+
+
+async def test_the_served_model_breaks_off_after_given_words() -> None:
+    call = calls("look", words="tide " * 30, last="moon")
+    reply = {**call, "content": "one two three", "reasoning_content": "hm well so"}
+    async with (
+        serve_chat([Cut(reply, "well"), Cut(reply, "two"), Cut(reply, "tide")], in_order=True) as server,
+        openai.AsyncOpenAI(base_url=server.base_url, api_key="k", max_retries=0) as client,
+    ):
+        told = []
+        for _ in range(3):
+            stream = await client.chat.completions.create(model="m", messages=QUESTION, stream=True)
+            said = ["", "", ""]
+            with pytest.raises(httpx.RemoteProtocolError):
+                async for chunk in stream:
+                    delta = chunk.choices[0].delta
+                    said[0] += getattr(delta, "reasoning_content", None) or ""
+                    said[1] += delta.content or ""
+                    said[2] += "".join(c.function.arguments or "" for c in delta.tool_calls or () if c.function)
+            told.append(said)
+    whole = call["tool_calls"][0]["function"]["arguments"]
+    assert told[:2] == [["hm well ", "", ""], ["hm well so", "one two ", ""]]
+    assert told[2][1] == "one two three"
+    assert whole.startswith(told[2][2])
+    assert 0 < len(told[2][2]) < len(whole)

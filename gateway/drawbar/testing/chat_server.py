@@ -19,6 +19,7 @@ from aiohttp import web
 from drawbar.testing.native import Scripted, route_of
 from drawbar.testing.script import Message, Reply, Script
 from drawbar.testing.token_server import TokenTeller
+from drawbar.wire.chat_writer import pieces
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,9 @@ class Cut:
     """A line whose stream breaks off after some events, with the connection closed."""
 
     reply: Reply
-    after: int = 1
+    after: int | str = 1
+    """How many events come; or the words of which the last event is the first one that holds them. Long texts and
+    arguments come in pieces of 80 characters; in chat, texts come word by word."""
 
 
 Line: TypeAlias = Reply | Failure | Hang | Cut
@@ -122,8 +125,8 @@ class ChatServer:
                     self.left.set()
                 raise AssertionError("unreachable")
             case Cut():
-                pieces = self._pieces(asked, self._message(line.reply, asked.body))[: line.after]
-                return await _stream(request, asked, pieces, cut=True)
+                pieces = self._pieces(asked, self._message(line.reply, asked.body))
+                return await _stream(request, asked, pieces[: _kept(pieces, line.after)], cut=True)
         message = self._message(line, asked.body)
         if asked.stream:
             return await _stream(request, asked, self._pieces(asked, message))
@@ -193,6 +196,16 @@ def _error(asked: Scripted, line: Failure) -> bytes:
     return asked.route.dialect.error(line.status, line.message, line.code or "scripted")
 
 
+def _kept(pieces: Sequence[bytes], after: int | str) -> int:
+    """How many pieces of a stream come before it breaks off."""
+    if isinstance(after, int):
+        return after
+    found = next((at for at, piece in enumerate(pieces) if after.encode() in piece), None)
+    if found is None:
+        raise LookupError(f"No event of this reply holds {after!r}.")
+    return found + 1
+
+
 def _usage(body: dict[str, Any], message: Message) -> dict[str, int]:
     """Token counts that grow with the text: a quarter of its bytes."""
     prompt, completion = len(orjson.dumps(body["messages"])) // 4, len(orjson.dumps(message)) // 4
@@ -212,13 +225,15 @@ def _completion(body: dict[str, Any], message: Message) -> dict[str, Any]:
 
 
 def _events(body: dict[str, Any], message: Message) -> list[dict[str, Any]]:
-    """The stream's events: the role, each word, each tool call in two pieces, the end, and the usage if asked for."""
+    """The stream's events: the role, each word, each tool call in pieces, the end, and the usage if asked for."""
     deltas: list[dict[str, Any]] = [{"role": "assistant", "content": ""}]
+    deltas += [{"reasoning_content": word} for word in _words(message.get("reasoning_content") or "")]
     deltas += [{"content": word} for word in _words(message.get("content") or "")]
     for index, call in enumerate(message.get("tool_calls") or ()):
         function = call["function"]
         deltas.append({"tool_calls": [{"index": index, **call, "function": {**function, "arguments": ""}}]})
-        deltas.append({"tool_calls": [{"index": index, "function": {"arguments": function["arguments"]}}]})
+        written = pieces(function["arguments"]) or [""]
+        deltas += [{"tool_calls": [{"index": index, "function": {"arguments": piece}}]} for piece in written]
     finish = "tool_calls" if message.get("tool_calls") else "stop"
     events = [_chunk(body, [{"index": 0, "delta": delta, "finish_reason": None}]) for delta in deltas]
     events.append(_chunk(body, [{"index": 0, "delta": {}, "finish_reason": finish}]))
