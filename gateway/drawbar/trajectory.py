@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from drawbar.task import Task
+from drawbar.threads import Thread, threads
 from drawbar.wire.message import Message
 from drawbar.wire.notes import notes_in
 from drawbar.wire.token_view import Tokens, read_tokens
+
+Severity: TypeAlias = Literal["note", "warning", "defect"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +111,12 @@ class ToolCall:
     tool_use_id: str | None = None
     """The model's tool call that this answers, if one could be joined."""
     seen: str | None = None
-    """What the model was then shown against what the server said: same | wrapped | truncated | altered | missing."""
+    """What the model was then shown against what the server said: same | wrapped | truncated | altered | invented |
+    missing. None: it cannot be told."""
+    asked_by: str | None = None
+    """The model call whose reply asked for it."""
+    joined_by: str | None = None
+    """How that was found: id | arguments | likeness (spelling or defaults aside) | order (its arguments are others)."""
     cause: str | None = None
     """Why it is not `answered`: a name from `drawbar.causes`."""
 
@@ -135,6 +143,12 @@ class Finding:
 
     name: str
     detail: str
+    severity: Severity = "warning"
+    """note | warning | defect: a session with a defect trains nothing unless told otherwise."""
+    call: str | None = None
+    """The id of the model call that it is about."""
+    tool_call: str | None = None
+    """The id of the tool call that it is about."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,6 +156,8 @@ class Trajectory:
     """One recorded session."""
 
     id: str
+    origin: str = "opened"
+    """opened | identity | content: how a live session's requests were taken together."""
     run: str | None = None
     environment: str | None = None
     environment_version: str | None = None
@@ -177,13 +193,19 @@ class Trajectory:
         return (self.path(node.id) for node in self.nodes.values() if node.id not in parents)
 
     @cached_property
+    def threads(self) -> tuple[Thread, ...]:
+        """Its conversations: the main one first, then sub-agents, compactions and side calls as they began."""
+        return threads(self.calls, self.nodes)
+
+    @cached_property
     def messages(self) -> tuple[Message, ...]:
-        """The main conversation in normal form: the path to the last answer (or, without one, to the last request)."""
-        for call in reversed(self.calls):
+        """The main conversation in normal form: the path to its last answer (or, without one, to its last request)."""
+        calls = self.threads[0].calls if self.calls else ()
+        for call in reversed(calls):
             if call.reply is not None:
                 said = [node.message for node in self.path(call.reply)]
                 return (*said[:-1], call.message) if call.message is not None else tuple(said)
-        return tuple(node.message for node in self.path(self.calls[-1].request)) if self.calls else ()
+        return tuple(node.message for node in self.path(calls[-1].request)) if calls else ()
 
     @property
     def completion(self) -> str:

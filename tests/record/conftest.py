@@ -14,13 +14,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 
 from drawbar.ids import new_id
-from drawbar.record.rows import CallRow, SessionRow, ToolCallRow
+from drawbar.record.graph import SessionGraph
+from drawbar.record.rows import CallRow, Row, SessionRow, ToolCallRow
+from drawbar.record.stitching import CallTree, Turn
 from drawbar.record.store import Store
+from drawbar.trajectory import Trajectory
+from drawbar.wire import CHAT
+from drawbar.wire.dialect import Dialect
 
 
 def _binaries() -> Path | None:
@@ -195,3 +201,102 @@ def make_tool_call() -> Callable[..., ToolCallRow]:
         return ToolCallRow(session=session, seq=seq, **{**defaults, **fields})
 
     return make
+
+
+MakeCall = Callable[..., CallRow]
+MakeToolCall = Callable[..., ToolCallRow]
+
+
+class Recording:
+    """Builds up one session's rows as the gateway would, and says its lines in chat."""
+
+    def __init__(
+        self, make_call: MakeCall, make_tool_call: MakeToolCall, *, id: str = "", dialect: Dialect = CHAT
+    ) -> None:
+        self.id = id or new_id("ses")
+        self.dialect = dialect
+        self.rows: list[Row] = [SessionRow(id=self.id, started=1.0)]
+        self._graph = SessionGraph()
+        self._tree: CallTree[str] = CallTree()
+        self._make_call = make_call
+        self._make_tool_call = make_tool_call
+        self._calls = 0
+        self._tool_calls = 0
+
+    def call(self, messages: list[dict[str, Any]], reply: Any | None, **fields: Any) -> CallRow:
+        """A model call; without a `status` it is answered."""
+        said = [orjson.dumps(message) for message in messages]
+        path, nodes = self._graph.request(self.dialect, said)
+        place = self._tree.find(self.dialect, path, said, fields.get("thread"))
+        turn = Turn(new_id("call"), self.id, path[-1] if path else None, fields.get("thread"))
+        self._tree.add(turn, place)
+        self.rows += nodes
+        node = body = None
+        if reply is not None:
+            node, replies, body = self._graph.reply(self.dialect, turn.leaf, orjson.dumps(reply))
+            self.rows += replies
+            self._tree.replied(turn, node, self.dialect, orjson.dumps(reply))
+        ended = {"status": "answered", "prompt_tokens": 1, "completion_tokens": 1, "ended": 10.2 + self._calls}
+        follows = place.follows.call if place.follows is not None else None
+        made = {"id": turn.call, "dialect": self.dialect.name, "follows": follows, "edge": place.edge, **ended}
+        row = self._make_call(
+            self.id, self._calls, request=turn.leaf, reply=node, reply_body=body, **{**made, **fields}
+        )
+        self.rows.append(row)
+        self._calls += 1
+        return row
+
+    def tool_call(self, arguments: dict[str, Any], result: bytes | None, **fields: Any) -> ToolCallRow:
+        """A tool call; without a `status` it is answered."""
+        row = self._make_tool_call(
+            self.id, self._tool_calls, arguments=orjson.dumps(arguments), result=result, **fields
+        )
+        self.rows.append(row)
+        self._tool_calls += 1
+        return row
+
+    def with_tool(self, seen: str | None, said: bytes | None, **fields: Any) -> None:
+        """A question, one tool call, and the answer; `seen` is what the model saw of the result."""
+        question, asks = self.user("Who wrote it?"), self.says(None, ("call_1", "wiki_search", {"query": "it"}))
+        self.call([question], asks)
+        self.tool_call({"query": "it"}, said, **fields)
+        shown = self.user("go on") if seen is None else self.result("call_1", seen)
+        self.call([question, asks, shown], self.says("Ada wrote it."))
+
+    def read(self, store: Store) -> Trajectory:
+        store.write(self.rows)
+        return store.trajectory(self.id)
+
+    @staticmethod
+    def user(words: str) -> dict[str, Any]:
+        return {"role": "user", "content": words}
+
+    @staticmethod
+    def says(words: str | None, *uses: tuple[str, str, Any], **more: Any) -> dict[str, Any]:
+        """An assistant message; a tool use is its id, its tool and its arguments (a text: as it is)."""
+        calls = [
+            {"id": id, "type": "function", "function": {"name": name, "arguments": arguments
+             if isinstance(arguments, str) else orjson.dumps(arguments).decode()}}
+            for id, name, arguments in uses
+        ]  # fmt: skip
+        return {"role": "assistant", "content": words, **({"tool_calls": calls} if calls else {}), **more}
+
+    @staticmethod
+    def result(id: str, words: str) -> dict[str, Any]:
+        """What the model is shown of a tool."""
+        return {"role": "tool", "tool_call_id": id, "content": words}
+
+    @staticmethod
+    def gave(words: str, **more: Any) -> bytes:
+        """What a server said."""
+        return orjson.dumps({"content": [{"type": "text", "text": words}], **more})
+
+
+@pytest.fixture
+def recording(make_call: MakeCall, make_tool_call: MakeToolCall) -> Recording:
+    return Recording(make_call, make_tool_call)
+
+
+@pytest.fixture
+def new_recording(make_call: MakeCall, make_tool_call: MakeToolCall) -> Callable[..., Recording]:
+    return lambda **given: Recording(make_call, make_tool_call, **given)

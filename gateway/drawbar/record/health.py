@@ -1,40 +1,30 @@
-"""Health: what is not as it should be in a session's record. Each finding has a name to filter by and a sentence to
-read."""
+"""Health: what is not as it should be in a session's record. What can be found is named in `findings`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
-from drawbar.record.join import Asked, ModelSide, is_called
-from drawbar.trajectory import Call, Finding, Node, ToolCall
-from drawbar.wire.notes import notes_in
+import orjson
 
-FINDINGS: Final[Mapping[str, str]] = {
-    "unfinished_call": "a model call that has no end: it is under way, or its process was killed",
-    "unfinished_tool_call": "a tool call that has no end: it is under way, or its process was killed",
-    "failed_call": "a model call that was not answered",
-    "failed_tool_call": "a tool call that was not answered",
-    "empty_reply": "a reply with neither words nor tool calls",
-    "missing_reply": "an answered call without a reply that could be read",
-    "truncated_reply": "a reply that the model's limit of output tokens cut off",
-    "missing_usage": "an answered call of which the provider did not count the tokens",
-    "lossy_translation": "a model call whose provider speaks another dialect, in which not all of it can be said",
-    "withheld_tools": "a request from which a policy took tools that its provider runs by itself",
-    "missing_tokens": "a call for whose record token ids were wanted, and none, or not all, were told",
-    "unreadable_message": "a message that its dialect cannot read",
-    "missing_message": "a message that the store does not hold",
-    "several_roots": "more than one conversation in the session: sub-agents, or compaction",
-    "unjoined_tool_call": "a tool call that no reply of the model asked for",
-    "unjoined_tool_result": "a tool result shown to the model that no tool call gave",
-    "missing_tool_result": "a tool call's result that the model was never shown",
-    "truncated_tool_result": "a tool result that the model was shown in part",
-    "altered_tool_result": "a tool result that the model was shown in other words",
-}
-"""Every finding there is, and what it means."""
+from drawbar.record.asked import Asked, ModelSide
+from drawbar.record.findings import finding
+from drawbar.record.join import Joined
+from drawbar.record.names import prefix
+from drawbar.trajectory import Call, Finding, Node, ToolCall
+from drawbar.wire.message import Message, Reasoning, Text
+from drawbar.wire.notes import notes_in
 
 _CUT: Final = frozenset({"length", "max_tokens", "max_output_tokens", "MAX_TOKENS"})
 """The dialects' words for a reply that was cut off."""
+_COMPLAINT: Final = re.compile(
+    r"\b(errors?|invalid|validation|denied|not (allowed|permitted|found|available|executed)|abort\w*|cancel\w*|"
+    r"reject\w*|refused|failed|interrupted|skipped|missing|timed out|required)\b",
+    re.IGNORECASE,
+)
+_OPENING: Final = 300
+"""Characters of a result in which a complaint says that it is one."""
 
 
 def findings(
@@ -43,43 +33,84 @@ def findings(
     nodes: Mapping[bytes, Node],
     unreadable: Sequence[bytes],
     side: ModelSide,
-    joined: Mapping[str, Asked],
+    joined: Mapping[str, Joined],
 ) -> list[Finding]:
     """Everything that is not as it should be, in the order of the session."""
-    found = [finding for call in calls for finding in _of_call(call, nodes)]
-    found += [finding for call in tool_calls for finding in _of_tool_call(call, asked_models=bool(calls))]
+    found = [each for call in calls for each in _of_call(call, nodes)]
+    found += [each for call in tool_calls for each in _of_tool_call(call, asked_models=bool(calls))]
     found += _of_results(tool_calls, side, joined)
-    found += [Finding("unreadable_message", f"message {id.hex()[:12]} cannot be read") for id in unreadable]
+    found += [finding("unreadable_message", f"message {id.hex()[:12]} cannot be read") for id in unreadable]
     roots = sum(node.parent is None for node in nodes.values())
     if roots > 1:
-        found.append(Finding("several_roots", f"{roots} conversations"))
+        found.append(finding("several_roots", f"{roots} conversations"))
     return found
+
+
+def to_json(findings: Iterable[Finding]) -> bytes:
+    """Findings as a session keeps them when it ends."""
+    return orjson.dumps([{name: getattr(each, name) for name in Finding.__dataclass_fields__} for each in findings])
+
+
+def from_json(data: bytes) -> list[Finding]:
+    """What `to_json` wrote. Fields that a newer version added are left out; what is no list of findings is empty."""
+    try:
+        value = orjson.loads(data)
+    except ValueError:
+        return []
+    known = Finding.__dataclass_fields__
+    return [
+        Finding(**{name: given for name, given in each.items() if name in known})
+        for each in (value if isinstance(value, list) else ())
+        if isinstance(each, dict) and {"name", "detail"} <= each.keys()
+    ]
 
 
 def _of_call(call: Call, nodes: Mapping[bytes, Node]) -> Iterator[Finding]:
     where = f"model call {call.seq}"
+
+    def about(name: str, detail: str) -> Finding:
+        return finding(name, f"{where} {detail}", call=call.id)
+
     if call.status == "started":
-        yield Finding("unfinished_call", f"{where} has no end")
+        yield about("unfinished_call", "has no end")
     elif call.status != "answered":
-        yield Finding("failed_call", f"{where} {call.status}: {call.error or call.cause or 'no cause given'}")
+        broke_off = call.message is not None and not _is_empty(call.message)
+        why = f"{call.status}: {call.error or call.cause or 'no cause given'}"
+        yield about("truncated_stream" if broke_off else "failed_call", why)
     elif call.message is None:
-        yield Finding("missing_reply", f"{where} was answered without a message")
-    elif not call.message.text.strip() and not call.message.tool_uses:
-        yield Finding("empty_reply", f"{where} was answered with nothing")
+        yield about("missing_reply", "was answered without a message")
+    elif _is_empty(call.message):
+        yield about("empty_reply", "was answered with nothing")
+    for use in call.message.tool_uses if call.message is not None and call.status == "answered" else ():
+        if use.arguments is None and use.raw.lstrip().startswith("{"):
+            yield about("unparsed_arguments", f"calls {use.name} with arguments that cannot be read")
     if call.finish in _CUT:
-        yield Finding("truncated_reply", f"{where} ended with {call.finish!r}")
+        yield about("truncated_reply", f"ended with {call.finish!r}")
     if call.status == "answered" and (call.prompt_tokens is None or call.completion_tokens is None):
-        yield Finding("missing_usage", f"{where} has no token counts")
-    notes = notes_in(call.response_envelope)
-    if lost := notes.get("lost"):
-        yield Finding("lossy_translation", f"{where} was translated without {', '.join(map(str, lost))}")
-    if call.withheld:
-        yield Finding("withheld_tools", f"{where} was asked for without {', '.join(call.withheld)}")
-    if "tokens" in notes and (missing := _tokens_missing(call, str(notes["tokens"]))):
-        yield Finding("missing_tokens", f"{where}: {missing}")
+        yield about("missing_usage", "has no token counts")
+    for name, detail in _noted(call):
+        yield about(name, detail)
     for id in (call.request, call.reply):
         if id is not None and id not in nodes:
-            yield Finding("missing_message", f"{where} names message {id.hex()[:12]}, which the store does not hold")
+            yield about("missing_message", f"names message {id.hex()[:12]}, which the store does not hold")
+
+
+def _is_empty(message: Message) -> bool:
+    """Whether neither words, nor tool calls, nor anything else but thoughts are in it."""
+    return all(
+        isinstance(block, Reasoning) or (isinstance(block, Text) and not block.text.strip()) for block in message.blocks
+    )
+
+
+def _noted(call: Call) -> Iterator[tuple[str, str]]:
+    """What the gateway noted beside the bodies' own fields."""
+    notes = notes_in(call.response_envelope)
+    if lost := notes.get("lost"):
+        yield "lossy_translation", f"was translated without {', '.join(map(str, lost))}"
+    if call.withheld:
+        yield "withheld_tools", f"was asked for without {', '.join(call.withheld)}"
+    if "tokens" in notes and (missing := _tokens_missing(call, str(notes["tokens"]))):
+        yield "missing_tokens", f": {missing}"
 
 
 def _tokens_missing(call: Call, asked: str) -> str | None:
@@ -99,28 +130,48 @@ def _tokens_missing(call: Call, asked: str) -> str | None:
 
 def _of_tool_call(call: ToolCall, *, asked_models: bool) -> Iterator[Finding]:
     where = f"tool call {call.seq} ({call.name})"
+
+    def about(name: str, detail: str) -> Finding:
+        return finding(name, f"{where}{detail}", call=call.asked_by, tool_call=call.id)
+
     if call.status == "started":
-        yield Finding("unfinished_tool_call", f"{where} has no end")
+        yield about("unfinished_tool_call", " has no end")
     elif call.status != "answered":
-        yield Finding("failed_tool_call", f"{where} {call.status}: {call.error or call.cause or 'no cause given'}")
-    if call.tool_use_id is None and asked_models:
-        yield Finding("unjoined_tool_call", f"{where} was asked for by no reply")
-    if call.seen in ("missing", "truncated", "altered"):
-        yield Finding(f"{call.seen}_tool_result", f"{where}: the model was shown it {call.seen}")
+        yield about("failed_tool_call", f" {call.status}: {call.error or call.cause or 'no cause given'}")
+    if call.asked_by is None and asked_models:
+        yield about("unjoined_tool_call", " was asked for by no reply")
+    if call.joined_by == "order":
+        yield about("altered_arguments", f" has other arguments than {call.tool_use_id}, which asked for it")
+    if call.seen == "invented":
+        yield about("invented_tool_result", ": the model was shown something else in place of the result")
+    elif call.seen in ("missing", "truncated", "altered"):
+        yield about(f"{call.seen}_tool_result", f": the model was shown it {call.seen}")
 
 
-def _of_results(tool_calls: Sequence[ToolCall], side: ModelSide, joined: Mapping[str, Asked]) -> Iterator[Finding]:
-    """Results that nobody gave: under an unknown id, or of a tool of ours that was not called.
+def _of_results(tool_calls: Sequence[ToolCall], side: ModelSide, joined: Mapping[str, Joined]) -> Iterator[Finding]:
+    """Results that no server gave: under an unknown id, or of a tool of ours that was not called.
 
-    A harness has tools of its own, so a result counts only where the tool is one that this session has called. One
-    whose arguments could not be read has its harness' complaint for a result, which is as it should be.
+    A harness has tools of its own; a tool is ours where calls were joined to its name, or to the prefix of its name.
+    One whose arguments could not be read has its harness' complaint for a result, which is as it should be.
     """
-    for result in side.strays:
-        yield Finding("unjoined_tool_result", f"a result under the id {result.tool_use_id!r}, which no reply asked for")
-    ours = {name for call in tool_calls for name in (call.name, call.tool)}
-    joined_uses = {id(asked) for asked in joined.values()}
+    for node, stray in side.strays:
+        shown = f"a result under the id {stray.tool_use_id!r}, which no reply asked for"
+        yield finding("unjoined_tool_result", f"{shown} (message {node.id.hex()[:12]})")
+    names = {call.name for call in tool_calls}
+    answered = {(each.asked.call.reply, each.asked.use.id) for each in joined.values()}
+    used = {(each.asked.use.name, call.name) for call in tool_calls if (each := joined.get(call.id)) is not None}
+    prefixes = tuple(before for name, tool in used if name.endswith(tool) and (before := prefix(name, tool)))
+    ours = names | {name for name, _ in used}
     for asked in side.asked:
-        if asked.result is None or asked.use.arguments is None or id(asked) in joined_uses:
+        name = asked.use.name
+        if asked.result is None or asked.use.arguments is None or (asked.call.reply, asked.use.id) in answered:
             continue
-        if any(is_called(asked.use.name, name) for name in ours):
-            yield Finding("unjoined_tool_result", f"a result for {asked.use.name} ({asked.use.id}) that no server gave")
+        if name in ours or (prefixes and name.startswith(prefixes)):
+            yield _invented(asked)
+
+
+def _invented(asked: Asked) -> Finding:
+    shown, what = asked.result, f"{asked.use.name} ({asked.use.id})"
+    if shown is not None and (shown.is_error or _COMPLAINT.search(shown.text[:_OPENING])):
+        return finding("withheld_tool_call", f"{what} was answered by the harness itself", call=asked.call.id)
+    return finding("invented_tool_result", f"a result for {what} that no server gave", call=asked.call.id)

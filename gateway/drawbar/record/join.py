@@ -1,31 +1,29 @@
-"""The two-sided join: what the model asked for and was shown, against what was called and answered.
+"""The two-sided join: what the model asked for, against what was called.
 
-The model's side stands in the conversation: tool uses in its replies, tool results in the requests that follow. The
-server's side are the tool calls. Where a harness sends the model's id along with the call, they are joined by it;
-else by the tool's name, which a harness may have prefixed, the arguments, and order.
+Where a harness sends the model's id along with the call, they are joined by it; else by the tool's name, the
+arguments and order. What is sure is joined first; what is looser only takes what is left, and only where it is plain.
+Nothing is joined twice.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
-from drawbar.trajectory import Call, Node
-from drawbar.wire.message import ToolResult, ToolUse
+from drawbar.record.arguments import agree, exact, inner_calls, loose
+from drawbar.record.asked import Asked
+from drawbar.record.matching import Wish, match
+from drawbar.record.names import Names
+from drawbar.record.said import Said
 
 ID_KEYS: Final = ("drawbar/toolUseId", "claudecode/toolUseId", "callId", "itemId")
 """Where harnesses put the model's id for a tool call in `_meta`."""
 
-_SEPARATORS: Final = "_-./:"
-
-
-@dataclass(slots=True, eq=False)
-class Asked:
-    """A tool use of a model, and the result that it was shown."""
-
-    use: ToolUse
-    result: ToolResult | None = None
+_FEW: Final = 32
+"""Calls and tool uses of one turn that are left over, above which nothing is plain any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,91 +31,116 @@ class Called:
     """A tool call that a server got."""
 
     id: str
-    names: tuple[str, ...]
-    """As the agent saw it, and as the server names it."""
+    name: str
+    """As the agent saw it."""
     arguments: Any
     meta: Mapping[str, Any]
+    started: float = 0.0
+    said: Said | None = None
+    """None: nothing was answered."""
 
 
 @dataclass(frozen=True, slots=True)
-class ModelSide:
-    """What the conversation says of tools."""
+class Joined:
+    """One tool call's other side."""
 
-    asked: list[Asked] = field(default_factory=list)
-    """In the order of the replies."""
-    strays: list[ToolResult] = field(default_factory=list)
-    """Results under an id that no tool use before them has."""
-
-
-def model_side(calls: Iterable[Call], nodes: Mapping[bytes, Node]) -> ModelSide:
-    """Read replies for tool uses and the messages that build on them for results. `nodes` in the order of appearance.
-
-    Ids are looked for upwards from each result, for some providers give the same ids in every turn. Results of tool
-    uses that no reply of this session made (an earlier conversation, carried in) are left out.
-    """
-    side = ModelSide()
-    by_reply: dict[tuple[bytes, str], Asked] = {}
-    for call in calls:
-        for use in call.message.tool_uses if call.message is not None else ():
-            assert call.reply is not None
-            if (call.reply, use.id) not in by_reply:
-                side.asked.append(Asked(use))
-                by_reply[call.reply, use.id] = side.asked[-1]
-    for node in nodes.values():
-        for result in node.message.tool_results:
-            origin = _origin(node, result.tool_use_id, nodes)
-            if origin is None:
-                side.strays.append(result)
-                continue
-            maker, use = origin
-            asked = by_reply.get((maker.id, use.id)) or _rewritten(use, side.asked)
-            if asked is not None and asked.result is None:
-                asked.result = result
-    return side
+    asked: Asked
+    by: str
+    """id | arguments | likeness (the same but for spelling or defaults) | order (the arguments are others)"""
 
 
-def _origin(node: Node, id: str, nodes: Mapping[bytes, Node]) -> tuple[Node, ToolUse] | None:
-    """The nearest message above that holds the tool use of this id."""
-    above: Node | None = node
-    while above is not None:
-        for use in above.message.tool_uses:
-            if use.id == id:
-                return above, use
-        above = nodes.get(above.parent) if above.parent is not None else None
-    return None
+_KeyOfWish = Callable[[Wish], Hashable]
+_KeyOfCall = Callable[[Called], Iterable[Hashable]]
 
 
-def _rewritten(use: ToolUse, asked: Iterable[Asked]) -> Asked | None:
-    """The tool use of a reply that its harness sent back in other words."""
-    same = ((use.id, use.name, use.arguments) == (a.use.id, a.use.name, a.use.arguments) for a in asked)
-    return next((a for a, is_same in zip(asked, same, strict=True) if is_same and a.result is None), None)
+def join(asked: Sequence[Asked], called: Sequence[Called]) -> dict[str, Joined]:
+    """What the model asked for with each call, by the call's id, as far as it can be told."""
+    return _Joining(asked, called).run() if asked and called else {}
 
 
-def join(asked: Sequence[Asked], called: Sequence[Called]) -> dict[str, Asked]:
-    """What the model asked for with each call, by the call's id, as far as it can be told. Nothing is joined twice."""
-    left = list(asked)
-    joined: dict[str, Asked] = {}
-    for matches, calls in ((_by_id, [call for call in called if _ids(call)]), (_by_content, called)):
-        for call in calls:
-            match = next((item for item in left if matches(item.use, call)), None) if call.id not in joined else None
-            if match is not None:
-                left.remove(match)
-                joined[call.id] = match
-    return joined
+class _Joining:
+    """One session's join under way."""
+
+    def __init__(self, asked: Sequence[Asked], called: Sequence[Called]) -> None:
+        self._asked = asked
+        self._left = sorted(called, key=lambda call: call.started)
+        self._names = Names(call.name for call in called)
+        ranked = self._names.ranked(each.use.name for each in asked)
+        self._ranks = {name: rank for names in ranked.values() for rank, name in enumerate(names)}
+        self._wishes = [wish for each in asked for wish in self._of(each)]
+        self._found: dict[str, Joined] = {}
+
+    def _of(self, asked: Asked) -> Iterable[Wish]:
+        """What a tool use asks for: its own tool, or those that are called through it."""
+        use = asked.use
+        tool = self._names.tool(use.name)
+        if tool is not None:
+            return [Wish(asked, tool, use.arguments, asked.arguments, self._ranks[use.name])]
+        inner = inner_calls(use.arguments, self._names.tool)
+        through = [Wish(asked, name, given, exact(given), len(self._ranks)) for name, given in inner]
+        return through or [Wish(asked, "", None, b"", len(self._ranks))]
+
+    def run(self) -> dict[str, Joined]:
+        self._join_like("id", lambda wish: wish.asked.use.id, _ids)
+        self._join_like("arguments", lambda wish: (wish.tool, wish.key), lambda c: [(c.name, exact(c.arguments))])
+        self._join_like(
+            "likeness", lambda wish: (wish.tool, loose(wish.arguments)), lambda c: [(c.name, loose(c.arguments))]
+        )
+        left = [wish.asked for wish in self._wishes]
+        self._join_near("likeness", left, lambda wish, call: agree(wish.arguments, call.arguments))
+        sure = {joined.asked.use.name for joined in self._found.values()}
+        self._join_near(
+            "order", self._asked, lambda wish, call: wish.asked.use.name in sure or wish.asked.use.name == call.name
+        )
+        return self._found
+
+    def _tidy(self) -> None:
+        self._left = [call for call in self._left if call.id not in self._found]
+        self._wishes = [wish for wish in self._wishes if not wish.taken]
+
+    def _join_like(self, by: str, of_wish: _KeyOfWish, of_call: _KeyOfCall) -> None:
+        """Join what has the same key."""
+        calls: dict[Hashable, list[Called]] = defaultdict(list)
+        for call in self._left:
+            for key in dict.fromkeys(of_call(call)):
+                calls[key].append(call)
+        if not calls:
+            return
+        wishes: dict[Hashable, list[Wish]] = defaultdict(list)
+        for wish in self._wishes:
+            if (key := of_wish(wish)) in calls:
+                wishes[key].append(wish)
+        for key, same in wishes.items():
+            left = [call for call in calls[key] if call.id not in self._found]
+            pairs = match(same, left)
+            self._found |= {call.id: Joined(wish.asked, by) for wish, call in pairs}
+        self._tidy()
+
+    def _join_near(self, by: str, asked: Iterable[Asked], fits: Callable[[Wish, Called], bool]) -> None:
+        """Join what fits nothing else of the same turn. A turn lasts from one of the tool uses in `asked` to the next
+        reply's."""
+        if not self._left or not self._wishes:
+            return
+        starts = sorted({each.since for each in asked})
+        turns: dict[tuple[int, str], tuple[list[Wish], list[Called]]] = defaultdict(lambda: ([], []))
+        for call in self._left:
+            turns[bisect_right(starts, call.started), call.name][1].append(call)
+        for wish in self._wishes:
+            turns[bisect_right(starts, wish.asked.since), wish.tool][0].append(wish)
+        for wishes, calls in turns.values():
+            if len(wishes) <= _FEW and len(calls) <= _FEW:
+                self._take_plain(by, wishes, calls, fits)
+        self._tidy()
+
+    def _take_plain(
+        self, by: str, wishes: Sequence[Wish], calls: Sequence[Called], fits: Callable[[Wish, Called], bool]
+    ) -> None:
+        pairs = [(wish, call) for wish in wishes for call in calls if fits(wish, call)]
+        for wish, call in pairs:
+            if sum(other is wish for other, _ in pairs) == 1 == sum(other is call for _, other in pairs):
+                wish.taken = True
+                self._found[call.id] = Joined(wish.asked, by)
 
 
-def _ids(call: Called) -> list[Any]:
-    return [call.meta[key] for key in ID_KEYS if key in call.meta]
-
-
-def _by_id(use: ToolUse, call: Called) -> bool:
-    return use.id in _ids(call)
-
-
-def _by_content(use: ToolUse, call: Called) -> bool:
-    return use.arguments == call.arguments and any(is_called(use.name, name) for name in call.names)
-
-
-def is_called(used: str, name: str) -> bool:
-    """Whether a tool's name, as a model used it, is this one, a harness' prefix aside."""
-    return used == name or (used.endswith(name) and used[-len(name) - 1] in _SEPARATORS)
+def _ids(call: Called) -> list[str]:
+    return [id for key in ID_KEYS if isinstance(id := call.meta.get(key), str) and id]

@@ -8,10 +8,12 @@ from typing import Any
 import orjson
 
 from drawbar.record import health
-from drawbar.record.join import Asked, Called, join, model_side
+from drawbar.record.asked import model_side
+from drawbar.record.join import Called, Joined, join
 from drawbar.record.load import Material
 from drawbar.record.rows import CallRow, NodeRow, ScoreRow, ToolCallRow
-from drawbar.record.shown import compare
+from drawbar.record.said import Said
+from drawbar.record.seen import Later, seen
 from drawbar.task import Task
 from drawbar.trajectory import Call, Node, Score, ToolCall, Trajectory
 from drawbar.wire.dialect import BadBody, Dialect
@@ -24,12 +26,16 @@ def trajectory(material: Material, dialects: Mapping[str, Dialect]) -> Trajector
     nodes = {row.id: reader.node(row, depth) for row, depth in _in_order(material)}
     calls = [_call(row, reader.reply(row, nodes, material.blobs), nodes, material.blobs) for row in material.calls]
     side = model_side(calls, nodes)
-    joined = join(side.asked, [_called(row) for row in material.tool_calls])
-    last_request = max((call.started for call in calls), default=0.0)
-    tool_calls = [_tool_call(row, joined.get(row.id), last_request) for row in material.tool_calls]
+    called = [_called(row) for row in material.tool_calls]
+    joined = join(side.asked, called)
+    later = Later(calls, nodes)
+    tool_calls = [
+        _tool_call(row, call, joined.get(row.id), later) for row, call in zip(material.tool_calls, called, strict=True)
+    ]
     session = material.session
     return Trajectory(
         id=session.id,
+        origin=session.origin,
         run=session.run,
         environment=session.environment,
         environment_version=session.environment_version,
@@ -97,9 +103,7 @@ def _in_order(material: Material) -> list[tuple[NodeRow, int]]:
     return ordered
 
 
-def _call(
-    row: CallRow, message: Message | None, nodes: Mapping[bytes, Node], blobs: Mapping[bytes, bytes]
-) -> Call:
+def _call(row: CallRow, message: Message | None, nodes: Mapping[bytes, Node], blobs: Mapping[bytes, bytes]) -> Call:
     def body(name: bytes | None) -> bytes | None:
         return None if name is None else blobs.get(name)
 
@@ -128,6 +132,11 @@ def _call(
         started=row.started,
         first_byte=row.first_byte,
         ended=row.ended,
+        follows=row.follows,
+        edge=row.edge,
+        thread=row.thread,
+        parent_thread=row.parent_thread,
+        purpose=row.purpose,
         tools=body(row.tools),
         request_envelope=body(row.request_envelope),
         response_envelope=body(row.response_envelope),
@@ -135,7 +144,7 @@ def _call(
     )
 
 
-def _tool_call(row: ToolCallRow, asked: Asked | None, last_request: float) -> ToolCall:
+def _tool_call(row: ToolCallRow, called: Called, joined: Joined | None, later: Later) -> ToolCall:
     result = _object(row.result) if row.result is not None else None
     shown = _object(row.shown) if row.shown is not None else result
     return ToolCall(
@@ -147,30 +156,29 @@ def _tool_call(row: ToolCallRow, asked: Asked | None, last_request: float) -> To
         arguments=_object(row.arguments),
         result=result,
         shown=shown,
-        text=_text(shown or {}),
+        text=Said.of(shown or {}).text,
         is_error=row.is_error,
         status=row.status,
         error=row.error,
         started=row.started,
         ended=row.ended,
-        meta=_object(row.meta),
-        tool_use_id=asked.use.id if asked is not None else None,
-        seen=_seen(row, result, asked, last_request),
+        meta=called.meta,
+        tool_use_id=joined.asked.use.id if joined is not None else None,
+        asked_by=joined.asked.call.id if joined is not None else None,
+        joined_by=joined.by if joined is not None else None,
+        seen=seen(called, joined.asked, row.ended, later) if joined is not None else None,
         cause=row.cause,
     )
 
 
-def _seen(row: ToolCallRow, result: Mapping[str, Any] | None, asked: Asked | None, last_request: float) -> str | None:
-    """None where it cannot be told: nothing was said, the call cannot be joined, or the model was not asked again."""
-    if result is None or asked is None or row.ended is None:
-        return None
-    if asked.result is None:
-        return "missing" if last_request > row.ended else None
-    return compare(_text(result), result.get("structuredContent"), asked.result.text)
-
-
 def _called(row: ToolCallRow) -> Called:
-    return Called(row.id, (row.name, row.tool), _object(row.arguments), _object(row.meta))
+    """What the server said; where it said nothing, what the gateway said in its place."""
+    told = row.result if row.result is not None else row.shown
+    answered = told is not None and row.status in ("answered", "failed")
+    return Called(
+        row.id, row.name, _object(row.arguments), _object(row.meta), row.started,
+        Said.of(_object(told)) if told is not None and answered else None,
+    )  # fmt: skip
 
 
 def _score(row: ScoreRow) -> Score:
@@ -186,13 +194,6 @@ def _score(row: ScoreRow) -> Score:
         usage=_object(row.usage) if row.usage is not None else None,
         created=row.created,
     )
-
-
-def _text(result: Mapping[str, Any]) -> str:
-    """The words of an MCP result's content blocks."""
-    blocks = result.get("content")
-    texts = [b.get("text") for b in blocks if isinstance(b, dict)] if isinstance(blocks, list) else []
-    return "\n".join(text for text in texts if isinstance(text, str))
 
 
 def _object(body: bytes) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 from drawbar.model import Model
-from drawbar.record.join import is_called
+from drawbar.record.names import is_called
 from drawbar.task import Task
 
 Message = Mapping[str, Any]
