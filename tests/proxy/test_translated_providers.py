@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from openai.types.chat import ChatCompletionMessageParam
     from tests.proxy.conftest import House, MakeHouse, Provider
 
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]
+pytestmark = pytest.mark.slow
 
 HI: list[ChatCompletionMessageParam] = [{"role": "user", "content": "hi"}]
 USAGE = {"input_tokens": 11, "output_tokens": 3}

@@ -1,4 +1,4 @@
-"""Where a model's name leads: an in-process model, an API that speaks the asker's dialect, or litellm."""
+"""Where a model's name leads: an in-process model, an API that speaks the asker's dialect or chat, or litellm."""
 
 from __future__ import annotations
 
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 CUSTOM_DIALECTS: Final = ("chat", "responses", "messages")
 """What an API at a base URL of one's own is taken to speak: today's servers of open models do."""
+_LITELLM: Final = {"messages": "anthropic/", "responses": "openai/responses/", "gemini": "gemini/"}
+"""What litellm calls an API at an address of one's own, by the dialect that it speaks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,7 @@ class Models:
             timeout: seconds without a byte after which an upstream counts as dead.
             concurrency: how many requests each upstream is sent at a time; later ones wait. None: any number.
             dialects: what the API at `base_url` is asked in as it is. For agents that speak another one, requests are
-                translated to chat, which it has to speak then.
+                translated: to chat, where that is among them.
             tokens: what kind of server is at `base_url` (`wire.tokens.TOKEN_SERVERS`), where sessions want token ids.
 
         Raises:
@@ -87,6 +89,8 @@ class Models:
         self._tokens = tokens
         self._places: dict[str, asyncio.Semaphore] = {}
         self._upstreams: dict[str, Upstream] = {}
+        if not self._dialects:
+            raise ConfigurationError(f"An API speaks at least one dialect of {', '.join(DIALECTS)}.")
         if unknown := sorted(self._dialects - set(DIALECTS)):
             raise ConfigurationError(f"There is no dialect {', '.join(unknown)}; there are {', '.join(DIALECTS)}.")
         if tokens is not None and base_url is None:
@@ -165,7 +169,8 @@ class Models:
             await upstream.aclose()
 
     def _limited(self, target: Target, concurrency: int) -> Target:
-        places = self._places.setdefault(target.upstream.name, asyncio.Semaphore(concurrency))
+        name = target.upstream.name.removeprefix("chat/")
+        places = self._places.setdefault(name, asyncio.Semaphore(concurrency))
         return Target(LimitedUpstream(target.upstream, places), target.model)
 
     def _target(self, model: str, own: Mapping[str, Model], dialect: str = "chat") -> Target:
@@ -173,13 +178,13 @@ class Models:
             if model in models:
                 return Target(InProcessUpstream(model, models[model]), model)
         if self._base_url is not None:
-            return Target(self._custom() if dialect in self._dialects else self._custom_translated(), model)
+            return self._custom_target(model, dialect)
         prefix, rest = _provider_of(model)
         if prefix in PROVIDERS:
-            provider = PROVIDERS[prefix]
-            return Target(self._provider(provider) if dialect in provider.dialects else self._bridge(provider), rest)
+            return Target(self._provider_in(PROVIDERS[prefix], dialect), rest)
         if prefix in TRANSLATED:
-            return Target(self._translated("litellm"), rest if prefix == "litellm" else f"{prefix}/{rest}")
+            name = rest if prefix == "litellm" else f"{prefix}/{rest}"
+            return Target(self._for_gemini(self._translated("litellm"), name, dialect), name)
         known = {*own, *self._in_process, *(f"{name}/..." for name in PROVIDERS)}
         hint = "Name a model as provider/model, or give the base URL of an OpenAI-compatible API."
         said = str(UnknownName("model", model, known, hint))
@@ -189,10 +194,36 @@ class Models:
         assert self._base_url is not None
         return self._http("custom", self._base_url, lambda: self._api_key, None, any_key=True, tokens=self._tokens)
 
-    def _custom_translated(self) -> Upstream:
-        return self._translated(
-            "litellm/custom", prefix="custom_openai/", address=self._base_url, key=lambda: self._api_key or "none"
+    def _custom_target(self, model: str, dialect: str) -> Target:
+        if dialect in self._dialects:
+            return Target(self._custom(), model)
+        if "chat" in self._dialects:
+            return Target(self._as_chat(self._custom()), model)
+        assert self._base_url is not None
+        spoken = next(name for name in _LITELLM if name in self._dialects)
+        address = self._base_url.removesuffix("/v1") if spoken == "messages" else self._base_url
+        translated = self._translated(
+            "litellm/custom", prefix=_LITELLM[spoken], address=address, key=lambda: self._api_key or "none"
         )
+        return Target(self._for_gemini(translated, model, dialect), model)
+
+    def _provider_in(self, provider: Provider, dialect: str) -> Upstream:
+        """A provider for agents of this dialect."""
+        if dialect in provider.dialects:
+            return self._provider(provider)
+        if "chat" in provider.dialects:
+            return self._as_chat(self._provider(provider), limit=provider.limit, reasoning=provider.thoughts)
+        return self._for_gemini(self._bridge(provider), "", dialect)
+
+    def _as_chat(self, upstream: Upstream, **options: Any) -> Upstream:
+        from drawbar.proxy.bridged import BridgedUpstream
+
+        return BridgedUpstream(upstream, **options)
+
+    def _for_gemini(self, litellm: Upstream, model: str, dialect: str) -> Upstream:
+        """litellm reads that dialect worst (one id for parallel calls, no thoughts, no counts in streams): it is asked
+        in chat, but for Google's own models elsewhere, which it asks as they are."""
+        return self._as_chat(litellm) if dialect == "gemini" and not model.startswith("vertex_ai/") else litellm
 
     def _provider(self, provider: Provider) -> Upstream:
         address = _address(provider)
@@ -203,11 +234,9 @@ class Models:
         return upstream
 
     def _bridge(self, provider: Provider) -> Upstream:
-        """The provider for agents that speak a dialect which it does not."""
+        """The provider for agents that speak a dialect which it does not, where it speaks no chat either."""
         address = _address(provider)
-        if provider.litellm == "custom_openai/":
-            address = address or provider.base_url
-        elif address is not None and provider.name == "anthropic":  # there, litellm adds the version by itself
+        if address is not None and provider.name == "anthropic":  # there, litellm adds the version by itself
             address = address.removesuffix(provider.version)
         return self._translated(
             f"litellm/{provider.name}",

@@ -22,7 +22,8 @@ class Provider:
     address: str | None = None
     """The environment variable that replaces `base_url`."""
     dialects: tuple[str, ...] = _CHAT
-    """What it is asked in as it is; for any other dialect litellm translates."""
+    """What it is asked in as it is. Agents of another dialect are translated for: by us where chat is among these, else
+    by litellm."""
     version: str = ""
     """Added to an address that is given without it, as this provider's own SDK takes it."""
     prices: str = ""
@@ -34,6 +35,10 @@ class Provider:
     it has none, or it is not known."""
     litellm: str = "custom_openai/"
     """What litellm calls it."""
+    limit: str = "max_tokens"
+    """Its field of chat requests for the most tokens of an answer."""
+    thoughts: bool = True
+    """Whether its chat takes back, as `reasoning_content`, what a model thought earlier; some refuse the field."""
 
 
 PROVIDERS: Final = {
@@ -41,7 +46,7 @@ PROVIDERS: Final = {
     for provider in (
         Provider(
             "openai", "https://api.openai.com/v1", "OPENAI_API_KEY", "OPENAI_BASE_URL", _BOTH, tokens="logprobs",
-            litellm="openai/",
+            litellm="openai/", limit="max_completion_tokens", thoughts=False,
         ),
         Provider(
             "anthropic", "https://api.anthropic.com/v1", "ANTHROPIC_API_KEY|ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL",
@@ -53,11 +58,14 @@ PROVIDERS: Final = {
         ),
         Provider("openrouter", "https://openrouter.ai/api/v1", "OPENROUTER_API_KEY", None, _ALL, prices="openrouter/"),
         Provider("together", "https://api.together.xyz/v1", "TOGETHER_API_KEY", prices="together_ai/"),
-        Provider("groq", "https://api.groq.com/openai/v1", "GROQ_API_KEY", None, _BOTH, prices="groq/"),
+        Provider("groq", "https://api.groq.com/openai/v1", "GROQ_API_KEY", None, _BOTH, prices="groq/", thoughts=False),
         Provider("deepseek", "https://api.deepseek.com/v1", "DEEPSEEK_API_KEY", prices="deepseek/"),
-        Provider("mistral", "https://api.mistral.ai/v1", "MISTRAL_API_KEY", prices="mistral/", streams_usage=False),
+        Provider(
+            "mistral", "https://api.mistral.ai/v1", "MISTRAL_API_KEY", prices="mistral/", streams_usage=False,
+            thoughts=False,
+        ),
         Provider("fireworks", "https://api.fireworks.ai/inference/v1", "FIREWORKS_API_KEY", prices="fireworks_ai/"),
-        Provider("cerebras", "https://api.cerebras.ai/v1", "CEREBRAS_API_KEY", prices="cerebras/"),
+        Provider("cerebras", "https://api.cerebras.ai/v1", "CEREBRAS_API_KEY", prices="cerebras/", thoughts=False),
         Provider("xai", "https://api.x.ai/v1", "XAI_API_KEY", None, _BOTH, prices="xai/"),
         Provider("prime", "https://api.pinference.ai/api/v1", "PRIME_API_KEY"),
         Provider("ollama", "http://127.0.0.1:11434/v1", None, "OLLAMA_BASE_URL", _ALL),

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
-import logging
 import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, Final, cast
 
-import anyio.to_thread
-
 from drawbar.hiding import hidden, secret_values
+from drawbar.proxy.counting import count_tokens
 from drawbar.proxy.in_process import MadeReply, streamed
+from drawbar.proxy.litellm_library import hush, library
 from drawbar.proxy.prices import cost
 from drawbar.proxy.token_server import TokenServer
 from drawbar.proxy.upstream import Exchange, Headers, UpstreamError, UpstreamReply
@@ -65,20 +63,25 @@ class LiteLLMUpstream:
         self._address = address
         self._key = key
         self._prices = prices
-        self._lock = asyncio.Lock()
         self._litellm: Any = None
 
     async def send(self, exchange: Exchange) -> UpstreamReply:
         dialect, route = exchange.route.dialect, exchange.route
-        if route.kind != "turn":
-            raise UpstreamError("upstream_rejected", f"{route.path} is not translated to {exchange.model}.", status=404)
+        if route.kind == "other":
+            said = f"{route.path} is not translated to {exchange.model}."
+            raise UpstreamError("upstream_rejected", said, status=404, code="not_found", retry=False)
+        translator = TRANSLATORS[dialect.name]
         try:
-            lost = () if dialect.name == "chat" else TRANSLATORS[dialect.name].chat(exchange.body).lost
+            chat = translator.chat(exchange.body)
             asked = load_object(exchange.body, "the request")
         except BadBody as error:
             raise UpstreamError("upstream_rejected", f"This request cannot be read: {error}.", status=400) from error
+        if route.kind == "count":
+            return MadeReply([translator.count(await count_tokens(self._prefix + exchange.model, chat))])
+        lost = () if dialect.name == "chat" else chat.lost
         key = exchange.key or self._key()
-        litellm = await self._library()
+        litellm = self._litellm = await library()
+        hush()
         settings: dict[str, Any] = {"drop_params": True, "num_retries": 0, "max_retries": 0, "timeout": self._timeout}
         settings |= {name: value for name, value in (("api_base", self._address), ("api_key", key)) if value}
         call = _call_for(dialect.name, litellm)
@@ -103,12 +106,6 @@ class LiteLLMUpstream:
     async def aclose(self) -> None:
         if self._litellm is not None:
             await self._litellm.close_litellm_async_clients()
-
-    async def _library(self) -> Any:
-        async with self._lock:
-            if self._litellm is None:
-                self._litellm = await anyio.to_thread.run_sync(_imported)
-        return self._litellm
 
 
 def _call_for(dialect: str, litellm: Any) -> Callable[..., Any]:
@@ -175,21 +172,6 @@ class _Stream:
 
 def _plain(answer: Any) -> Any:
     return answer if isinstance(answer, dict) else answer.model_dump(exclude_none=True)
-
-
-def _imported() -> Any:
-    # Without this it asks the network for a table of prices while it is imported.
-    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
-    try:
-        import litellm
-    except ImportError as error:
-        raise UpstreamError(
-            "upstream_unavailable", f"litellm cannot be imported ({error}): pip install litellm", retry=False
-        ) from error
-    litellm.telemetry = False
-    litellm.suppress_debug_info = True
-    logging.getLogger("LiteLLM").setLevel(logging.CRITICAL)  # it logs what it raises, and failures of its own logging
-    return litellm
 
 
 def _without_keys(said: str) -> str:

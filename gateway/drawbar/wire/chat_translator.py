@@ -22,8 +22,8 @@ class ChatTranslator:
         return body
 
     def answer(self, said: Said, asked: Chat) -> dict[str, Any]:
-        prompt, completion = said.prompt_tokens, said.completion_tokens
-        finish = "tool_calls" if said.message.get("tool_calls") else "stop"
+        prompt, completion = said.prompt_tokens or 0, said.completion_tokens or 0
+        finish = said.finish or ("tool_calls" if said.message.get("tool_calls") else "stop")
         return {
             "id": f"chatcmpl_{said.id}",
             "object": "chat.completion",

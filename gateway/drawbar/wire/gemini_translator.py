@@ -10,12 +10,15 @@ from drawbar.wire.dialect import BadBody
 from drawbar.wire.fields import fields
 from drawbar.wire.gemini import GeminiDialect
 from drawbar.wire.gemini_names import camel, get
+from drawbar.wire.gemini_schema import json_schema
+from drawbar.wire.gemini_settings import settings
 from drawbar.wire.message import Block, Reasoning, Text, ToolUse
 from drawbar.wire.tolerant import dump, load, load_object
 from drawbar.wire.translator import Chat, Said
 
 _DIALECT: Final = GeminiDialect()
 _LOST: Final = ("cachedContent", "safetySettings")
+_FINISHES: Final = {"length": "MAX_TOKENS", "content_filter": "SAFETY"}
 
 
 class GeminiTranslator:
@@ -32,23 +35,19 @@ class GeminiTranslator:
             tools = list(_tools(load(request.tools or b"[]"), lost))
         except RecursionError as error:
             raise BadBody("a tool's schema is nested too deeply") from error
-        return Chat(messages, tools, lost=tuple(lost))
+        wanted = settings({name: value for name, value in envelope.items() if camel(name) not in _LOST})
+        return Chat(messages, tools, lost=tuple(lost), settings=wanted.fields, unsaid=tuple(wanted.unsaid))
 
     def recalled(self, body: bytes, conversation: Sequence[bytes]) -> bytes:
         """Each request carries its whole conversation."""
         return body
 
     def answer(self, said: Said, asked: Chat) -> dict[str, Any]:
-        parts = [part for it in said.normal().blocks if (part := _part(it)) is not None]
-        candidate = {"content": {"role": "model", "parts": parts}, "finishReason": "STOP", "index": 0}
-        asked_for, answered = said.prompt_tokens, said.completion_tokens
+        parts = [found for it in said.normal().blocks if (found := part(it)) is not None]
+        finish = _FINISHES.get(said.finish or "", "STOP")
         return {
-            "candidates": [candidate],
-            "usageMetadata": {
-                "promptTokenCount": asked_for,
-                "candidatesTokenCount": answered,
-                "totalTokenCount": asked_for + answered,
-            },
+            "candidates": [{"content": {"role": "model", "parts": parts}, "finishReason": finish, "index": 0}],
+            **_usage(said),
             "modelVersion": said.model,
             "responseId": said.id,
         }
@@ -61,8 +60,8 @@ class GeminiTranslator:
         for candidate in objects(answer.get("candidates")):
             content = candidate.get("content")
             content, index = content if isinstance(content, dict) else {}, candidate.get("index", 0)
-            for part in objects(content.get("parts")):
-                said = ({"content": {**content, "parts": [it]}, "index": index} for it in _pieces(part))
+            for whole in objects(content.get("parts")):
+                said = ({"content": {**content, "parts": [it]}, "index": index} for it in _pieces(whole))
                 chunks += ({**head, "candidates": [it]} for it in said)
             ends.append({**candidate, "content": {**content, "parts": []}})
         chunks.append({**answer, **({"candidates": ends} if ends else {})})
@@ -72,28 +71,31 @@ class GeminiTranslator:
         return dump({"totalTokens": tokens})
 
 
+def _usage(said: Said) -> dict[str, Any]:
+    """The counts, thoughts apart from the candidates; nothing where nobody counted."""
+    asked, answered = said.prompt_tokens, said.completion_tokens
+    if asked is None or answered is None:
+        return {}
+    thought = said.counts.reasoning_tokens or 0
+    found = {"promptTokenCount": asked, "candidatesTokenCount": max(0, answered - thought)}
+    if said.counts.cached_tokens:
+        found["cachedContentTokenCount"] = said.counts.cached_tokens
+    if thought:
+        found["thoughtsTokenCount"] = thought
+    return {"usageMetadata": {**found, "totalTokenCount": asked + answered}}
+
+
 def _tools(tools: Any, lost: dict[str, None]) -> Iterator[dict[str, Any]]:
     for tool in objects(tools if isinstance(tools, list) else [tools]):
         lost |= {f"the tool {name}": None for name in tool if camel(name) != "functionDeclarations"}
         for declared in objects(get(tool, "functionDeclarations")):
             schema = get(declared, "parametersJsonSchema")
-            schema = _schema(declared.get("parameters")) if schema is None else schema
+            schema = json_schema(declared.get("parameters")) if schema is None else schema
             yield function(str(declared.get("name") or ""), declared.get("description"), schema)
 
 
-def _schema(value: Any) -> Any:
-    """A schema in JSON Schema's words: the API writes its types in capitals."""
-    if isinstance(value, list):
-        return [_schema(item) for item in value]
-    if not isinstance(value, dict):
-        return value
-    found = {key: _schema(item) for key, item in value.items()}
-    if isinstance(found.get("type"), str):
-        found["type"] = found["type"].lower()
-    return found
-
-
-def _part(block: Block) -> dict[str, Any] | None:
+def part(block: Block) -> dict[str, Any] | None:
+    """A block of a reply as this dialect has it; None for one that it has not."""
     if isinstance(block, Text):
         return {"text": block.text}
     if isinstance(block, Reasoning):
@@ -104,10 +106,10 @@ def _part(block: Block) -> dict[str, Any] | None:
     return None
 
 
-def _pieces(part: Mapping[str, Any]) -> list[dict[str, Any]]:
-    text = part.get("text")
+def _pieces(whole: Mapping[str, Any]) -> list[dict[str, Any]]:
+    text = whole.get("text")
     if not isinstance(text, str) or not text:
-        return [dict(part)]
+        return [dict(whole)]
     *first, last = pieces(text)
-    marks = {"thought": True} if part.get("thought") is True else {}
-    return [*({"text": piece, **marks} for piece in first), {**part, "text": last}]
+    marks = {"thought": True} if whole.get("thought") is True else {}
+    return [*({"text": piece, **marks} for piece in first), {**whole, "text": last}]

@@ -24,19 +24,28 @@ _FIELDS: Final = {
 
 def events(answer: Mapping[str, Any]) -> list[bytes]:
     """The payloads, in order."""
-    begun = {**answer, "status": "in_progress", "output": [], "usage": None}
-    found: list[dict[str, Any]] = [
-        {"type": f"response.{kind}", "response": begun} for kind in ("created", "in_progress")
-    ]
+    found = beginning(answer)
     for index, item in enumerate(objects(answer.get("output"))):
-        found += ({**event, "output_index": index} for event in _item(item))
-    status = answer.get("status")
-    end = status if status in ("incomplete", "failed") else "completed"
-    found.append({"type": f"response.{end}", "response": answer})
+        found += ({**event, "output_index": index} for event in item_events(item))
+    found.append(ending(answer))
     return [dump({**event, "sequence_number": number}) for number, event in enumerate(found)]
 
 
-def _item(item: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def beginning(answer: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The events before the first item."""
+    begun = {**answer, "status": "in_progress", "incomplete_details": None, "output": [], "usage": None}
+    return [{"type": f"response.{kind}", "response": begun} for kind in ("created", "in_progress")]
+
+
+def ending(answer: Mapping[str, Any]) -> dict[str, Any]:
+    """The event after the last item."""
+    status = answer.get("status")
+    end = status if status in ("incomplete", "failed") else "completed"
+    return {"type": f"response.{end}", "response": answer}
+
+
+def item_events(item: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """One item of an answer: added empty, grown piece by piece, done."""
     kind = str(item.get("type"))
     empty: dict[str, Any] = {key: [] for key in ("content", "summary") if isinstance(item.get(key), list)}
     if kind in _FIELDS:

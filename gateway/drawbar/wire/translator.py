@@ -1,7 +1,7 @@
 """The seam between a dialect and the chat dialect: requests of the one as conversations of the other, and back.
 
-It serves models that take chat alone: Python functions in this process. Nothing that passes between an agent and a
-provider of the same dialect is translated.
+It serves models that take chat alone: Python functions in this process, and providers that speak nothing else. Nothing
+that passes between an agent and a provider of the same dialect is translated.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from drawbar.wire.chat_message import normal
+from drawbar.wire.dialect import Usage
 from drawbar.wire.message import Message
 from drawbar.wire.tolerant import dump, load
 
@@ -24,7 +25,11 @@ class Chat:
     names: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """For tools that have another name or form in the dialect: what their calls have there, by their name in chat."""
     lost: Sequence[str] = ()
-    """What of the request the chat dialect cannot say, in words."""
+    """What of the conversation and its tools the chat dialect cannot say, in words."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """What else the request wants (temperature, forced tools, formats), as fields of a chat request."""
+    unsaid: Sequence[str] = ()
+    """What of that no field of a chat request says, in words. Models that heed no settings lose nothing by it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,16 +39,23 @@ class Said:
     message: Mapping[str, Any]
     """The assistant's message, in the chat dialect."""
     model: str
-    prompt_tokens: int
-    completion_tokens: int
+    prompt_tokens: int | None
+    """None: nobody counted."""
+    completion_tokens: int | None
     id: str
     """Unique, without the prefix that a dialect's ids have."""
     created: int
     """Unix seconds."""
+    finish: str | None = None
+    """Why the model stopped, in chat's word; None: by what its message holds."""
+    counts: Usage = field(default_factory=Usage)
+    """Further counts of tokens, where they are known."""
+    reply: Message | None = None
+    """The message in normal form, where it is known already."""
 
     def normal(self) -> Message:
         """The message in normal form."""
-        return normal(dump(self.message))
+        return normal(dump(self.message)) if self.reply is None else self.reply
 
 
 class Translator(Protocol):

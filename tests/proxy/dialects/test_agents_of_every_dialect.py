@@ -194,8 +194,6 @@ async def test_a_name_that_nobody_gave_is_refused_where_nothing_is_kept(serve: M
         assert "nothing is known here of 'resp_none'" in await response.text()
 
 
-@pytest.mark.slow
-@pytest.mark.filterwarnings("default")
 @pytest.mark.parametrize("stream", [False, True])
 async def test_a_provider_that_speaks_chat_alone_is_translated_for(
     serve: MakeHouse, native: Native, stream: bool
@@ -215,8 +213,6 @@ async def test_a_provider_that_speaks_chat_alone_is_translated_for(
     assert all(call.prompt_tokens for call in trajectory.calls)
 
 
-@pytest.mark.slow
-@pytest.mark.filterwarnings("default")
 async def test_a_request_cannot_steer_where_a_translation_goes(serve: MakeHouse) -> None:
     async with (
         serve_chat(["mine"]) as provider,

@@ -1,4 +1,4 @@
-"""Which providers are asked in which dialect, where, and with which key; for which of them litellm translates."""
+"""Which providers are asked in which dialect, where, and with which key; for which of them litellm translates, or we."""
 
 from __future__ import annotations
 
@@ -26,22 +26,24 @@ NATIVE = [
     ("/v1beta/models/{}:generateContent", "gemini-x", "gemini/gemini-x", "/v1beta/models/gemini-x:generateContent",
      {"x-goog-api-key": "gk"}),
 ]  # fmt: skip
+BRIDGED = [
+    (path, "gpt-5", "chat/openai/gpt-5", "/v1/chat/completions", {"authorization": "Bearer ok"})
+    for path in ("/v1/messages", "/v1beta/models/{}:generateContent")
+]
 TRANSLATED = [
     ("/v1/chat/completions", "claude-sonnet-4-5", "litellm/anthropic/claude-sonnet-4-5", "/v1/messages",
      {"x-api-key": "ak"}),
     ("/v1/responses", "claude-sonnet-4-5", "litellm/anthropic/claude-sonnet-4-5", "/v1/messages", {"x-api-key": "ak"}),
-    ("/v1/messages", "gpt-5", "litellm/openai/gpt-5", "/v1/responses", {"authorization": "Bearer ok"}),
     ("/v1/messages", "gemini-2.5-pro", "litellm/gemini/gemini-2.5-pro", "/v1beta/models/gemini-2.5-pro:generateContent",
      {"x-goog-api-key": "gk"}),
-    ("/v1beta/models/{}:generateContent", "gpt-5", "litellm/openai/gpt-5", "/v1/chat/completions",
-     {"authorization": "Bearer ok"}),
+    ("/v1beta/models/{}:generateContent", "claude-x", "chat/litellm/anthropic/claude-x", "/v1/messages",
+     {"x-api-key": "ak"}),
 ]  # fmt: skip
-SLOW = [pytest.mark.slow, pytest.mark.filterwarnings("default")]
 
 
 @pytest.mark.parametrize(
     ("path", "model", "upstream", "asked", "key"),
-    [*NATIVE, *(pytest.param(*case, marks=SLOW) for case in TRANSLATED)],
+    [*NATIVE, *BRIDGED, *(pytest.param(*case, marks=pytest.mark.slow) for case in TRANSLATED)],
 )
 async def test_a_provider_is_asked_in_a_dialect_that_it_speaks(
     serve: MakeHouse,
