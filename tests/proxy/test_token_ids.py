@@ -195,8 +195,8 @@ async def test_ids_that_are_fewer_than_the_tokens_are_told(serve: MakeHouse, pro
 
 async def test_a_stream_that_breaks_off_leaves_the_tokens_that_came(serve: MakeHouse, provider: Provider) -> None:
     async def answer(request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
-        first = {"choices": [{"index": 0, "delta": {"content": "hel"}, "token_ids": [7], "finish_reason": None}]}
-        event = provider.chunk(prompt_token_ids=[1, 2], **first)
+        choice = {"index": 0, "delta": {"content": "hel"}, "token_ids": [7], "finish_reason": None}
+        event = provider.chunk(prompt_token_ids=[1, 2], choices=[choice])
         response = await provider.streamed(request, event)
         assert request.transport is not None
         request.transport.abort()
@@ -223,7 +223,7 @@ async def test_a_session_that_another_gateway_takes_up_still_wants_them(serve: M
         assert response.status == 200
         again = await house.gateway.sessions.find(session.key)
     assert server.requests[0].body["return_token_ids"] is True
-    assert (again.token_ids, again.withhold) == (True, {"mcp"})
+    assert (again.token_ids, again.withhold) == (True, frozenset({"mcp"}))
 
 
 def test_wishes_go_over_the_control_api() -> None:
