@@ -28,6 +28,7 @@ from drawbar.proxy.live import LiveSessions
 from drawbar.proxy.models import Models
 from drawbar.proxy.registry import SessionEnded, Sessions
 from drawbar.proxy.settings import Settings
+from drawbar.record.checkups import Checkups
 from drawbar.record.recorder import Recorder
 from drawbar.record.redaction import Redact
 from drawbar.record.rows import Row
@@ -68,6 +69,7 @@ class Gateway:
         self.settings = settings or Settings()
         self.environments = dict(environments or {})
         self.recorder = Recorder(store, redact=redact)
+        self.checkups = Checkups(store, self.recorder)
         self.sessions = Sessions(store, self.recorder, self.environments, self._let_go)
         self.live = LiveSessions(self.sessions, store, self.settings.live_idle, self._end_live)
         self.model_side = ModelSide(store, self.recorder, models, self.settings, self.live)
@@ -80,6 +82,8 @@ class Gateway:
     async def __aenter__(self) -> Self:
         await self._stack.enter_async_context(self.recorder)
         self._stack.push_async_callback(self.models.aclose)
+        self._stack.push_async_callback(self.checkups.stop)
+        self.checkups.start()
         await self.live.start()
         return self
 
@@ -128,7 +132,8 @@ class Gateway:
         session = self.sessions.close(session_id, stop)
         if session is not None:
             await self._leave(session)
-        await self.sessions.end(session_id, session, stop=stop, error=error, metadata=metadata)
+        if await self.sessions.end(session_id, session, stop=stop, error=error, metadata=metadata):
+            self.checkups.ended(session_id)
 
     async def _end_live(self, session_id: str) -> None:
         await self.end(session_id, stop="completed")
@@ -247,7 +252,7 @@ class Gateway:
         return next((key for key in keys if not key.startswith("dbk_") and key not in self.settings.keys), None)
 
     async def _for_environment(self, client: Client, name: str) -> Session | None:
-        """The session that uses an environment's tools: the one that the request names, or the one of all live agents."""
+        """The session that uses an environment's tools: the one that the request names, or that of all live agents."""
         keys = client_keys(client)
         if session_key(keys, None, client.headers) is not None:
             return await self._named(client, None)

@@ -14,7 +14,7 @@ from drawbar.ids import digest
 from drawbar.record.graph import SessionGraph
 from drawbar.record.recorder import Recorder
 from drawbar.record.redaction import REDACTED
-from drawbar.record.rows import BlobRow, CallRow, NodeRow, RunRow, ScoreRow, SessionRow, ToolCallRow
+from drawbar.record.rows import BlobRow, CallRow, HealthRow, NodeRow, RunRow, ScoreRow, SessionRow, ToolCallRow
 from drawbar.record.store import Store
 from drawbar.wire import CHAT
 
@@ -89,7 +89,7 @@ async def test_where_the_hook_fails_nothing_is_kept(
     assert [s.id for s in sqlite_store.sessions()] == ["b"]
 
 
-@pytest.mark.parametrize("kind", [RunRow, SessionRow, BlobRow, NodeRow, CallRow, ToolCallRow, ScoreRow])
+@pytest.mark.parametrize("kind", [RunRow, SessionRow, BlobRow, NodeRow, CallRow, ToolCallRow, ScoreRow, HealthRow])
 def test_every_body_that_is_recorded_goes_through_the_hook(kind: type[Any]) -> None:
     digests = {"id", "parent", "digest", "key_digest", "request", "reply", "reply_body", "tools"}
     digests |= {"request_envelope", "response_envelope", "said"}

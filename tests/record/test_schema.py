@@ -13,7 +13,7 @@ from sqlalchemy import Connection, create_engine, text
 from drawbar.errors import ConfigurationError, StoreError, StoreVersionError
 from drawbar.record import schema
 from drawbar.record.database import parse
-from drawbar.record.rows import NodeRow, SessionRow
+from drawbar.record.rows import CallRow, HealthRow, NodeRow, SessionRow
 from drawbar.record.store import Store
 
 
@@ -77,6 +77,34 @@ def test_an_older_store_cannot_be_opened_for_reading_alone(store: Store, store_u
     _set_version(store, schema.VERSION - 1)
     with pytest.raises(StoreError, match="Open it once for writing"):
         Store.open(store_url, read_only=True)
+
+
+def test_a_store_of_version_1_is_brought_forward_with_all_that_it_holds(
+    store: Store, store_url: str, make_session: Callable[..., SessionRow], make_call: Callable[..., CallRow]
+) -> None:
+    store.write([make_session(id="s"), make_call("s", id="c")])
+    store.close()
+    _bring_back_to_version_1(store_url)
+    again = Store.open(store_url)
+    again.write([make_session(id="t", origin="content"), HealthRow(session="t", findings=b"[]", created=1.0)])
+    (old,) = again.trajectory("s").calls
+    assert (old.id, old.follows, old.edge) == ("c", None, None)
+    assert {row.id: row.origin for row in again.sessions()} == {"s": "opened", "t": "content"}
+    assert (again.findings("s"), again.findings("t")) == (None, [])
+    assert again.silent_since(5.0) == ["t"]
+    again.close()
+
+
+def _bring_back_to_version_1(url: str) -> None:
+    engine = create_engine(parse(url))
+    with engine.begin() as connection:
+        connection.execute(text("DROP TABLE health"))
+        connection.execute(text("DROP INDEX session_open_live"))
+        connection.execute(text("ALTER TABLE session DROP COLUMN origin"))
+        for name in ("follows", "edge", "thread", "parent_thread", "purpose"):
+            connection.execute(text(f"ALTER TABLE call DROP COLUMN {name}"))
+        connection.execute(text("UPDATE meta SET value = 1 WHERE name = 'schema_version'"))
+    engine.dispose()
 
 
 def test_a_database_with_somebody_elses_tables_is_left_alone(tmp_path: Path) -> None:

@@ -91,7 +91,7 @@ class Control:
             case "POST", ["sessions", id, "end"]:
                 return await self._end(id, await self._body(client))
             case "GET", ["sessions", id, "trajectory"]:
-                return trajectory_to_json(await anyio.to_thread.run_sync(self._gateway.store.trajectory, id))
+                return trajectory_to_json(await self._gateway.checkups.trajectory(id))
             case "POST", ["sessions", id, "scores"]:
                 return await self._score(id, await self._body(client))
             case "PUT", ["runs", id]:

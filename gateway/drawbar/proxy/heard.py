@@ -8,7 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, Final
 
-from drawbar.record.join import ID_KEYS, is_called
+from drawbar.record.arguments import exact, inner_calls
+from drawbar.record.join import ID_KEYS
+from drawbar.record.names import Names
 from drawbar.sessions import Session
 from drawbar.wire.dialect import BadBody, Dialect
 from drawbar.wire.message import Message, ToolUse
@@ -71,8 +73,9 @@ class LastWords:
         """The session whose model asked for this tool call; what was asked for is then spoken for. `scope` None: of any
         client."""
         ids = {meta[key] for key in ID_KEYS if isinstance(meta.get(key), str)}
+        names, wanted = Names([name]), exact(arguments)
         for session, heard in self._newest(scope):
-            use = next((use for use in heard.uses if _asks_for(use, ids, name, arguments)), None)
+            use = next((use for use in heard.uses if _asks_for(use, ids, names, wanted)), None)
             if use is not None:
                 heard.uses.remove(use)
                 return session
@@ -85,8 +88,13 @@ class LastWords:
                     yield session, heard
 
 
-def _asks_for(use: ToolUse, ids: Set[str], name: str, arguments: Any) -> bool:
-    return use.id in ids if ids else is_called(use.name, name) and use.arguments == arguments
+def _asks_for(use: ToolUse, ids: Set[str], names: Names, arguments: bytes) -> bool:
+    """Whether a tool use asks for this call, by itself or through a tool that calls others."""
+    if ids:
+        return use.id in ids
+    if names.tool(use.name) is not None:
+        return exact(use.arguments) == arguments
+    return any(exact(given) == arguments for _, given in inner_calls(use.arguments, names.tool))
 
 
 def _texts(value: Any) -> Iterator[str]:

@@ -176,6 +176,7 @@ class LiveSessions:
         """End them all."""
         if self._sweeper is not None:
             self._sweeper.cancel()
+            await asyncio.gather(self._sweeper, return_exceptions=True)
         await self.end([session for session in self._sessions if session.live])
 
     async def _sweep(self) -> None:

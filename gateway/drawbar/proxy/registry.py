@@ -113,7 +113,7 @@ class Sessions:
             session = await self._recalled(row, "")
             if row.status == "ended":
                 session.row = msgspec.structs.replace(
-                    row, status="open", stop=None, error=None, ended=None, health=None
+                    row, status="open", stop=None, error=None, ended=None
                 )
                 session.unwritten = True
             session = self._by_id.setdefault(row.id, session)
@@ -160,14 +160,15 @@ class Sessions:
         stop: str,
         error: str | None = None,
         metadata: Mapping[str, Any] | None = None,
-    ) -> None:
-        """Write a session's end, once. `session` is what `close` gave. Raises `UnknownName`, `StoreError`."""
+    ) -> bool:
+        """Write a session's end, once; False when it had ended before. `session` is what `close` gave. Raises
+        `UnknownName`, `StoreError`."""
         row = session.row if session is not None else await anyio.to_thread.run_sync(self._store.session, id)
         if row is None:
             raise UnknownName("session", id, ())
         if row.status == "ended":
             await self._recorder.commit()  # it may be on its way
-            return
+            return False
         stop = session.stop if session is not None and session.stop is not None else stop
         if row.origin == "opened":
             self._note_end(row.key_digest, stop)
@@ -183,6 +184,7 @@ class Sessions:
                 session.row = row  # whoever tries again writes it
             raise
         self._closing.pop(id, None)
+        return True
 
     def _new(self, spec: SessionSpec, *, keyed: bool = True) -> Session:
         environment = None

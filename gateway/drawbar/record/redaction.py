@@ -10,19 +10,20 @@ from typing import Final, TypeAlias
 
 from msgspec import structs
 
-from drawbar.record.rows import BlobRow, CallRow, NodeRow, Row, RunRow, ScoreRow, SessionRow, ToolCallRow
+from drawbar.record.rows import BlobRow, CallRow, HealthRow, NodeRow, Row, RunRow, ScoreRow, SessionRow, ToolCallRow
 
 Redact: TypeAlias = Callable[[bytes], bytes]
 """Takes a body (mostly JSON) and returns what may be kept of it. It runs in the recorder's thread."""
 
 REDACTED: Final[dict[type[Row], tuple[str, ...]]] = {
     RunRow: ("config",),
-    SessionRow: ("task", "config", "metadata", "error", "health"),
+    SessionRow: ("task", "config", "metadata", "error"),
     BlobRow: ("body",),
     NodeRow: ("body",),
     CallRow: ("error",),
     ToolCallRow: ("arguments", "meta", "result", "shown", "error"),
     ScoreRow: ("explanation", "error", "usage"),
+    HealthRow: ("findings",),
 }
 """What the hook is given of each kind of row: everything that an agent, a server or a user may have said."""
 

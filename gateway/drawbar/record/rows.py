@@ -63,8 +63,6 @@ class SessionRow(msgspec.Struct, frozen=True, kw_only=True):
     origin: str = "opened"
     """How it came about: opened | identity | content. The last two are live sessions: their requests named none, and
     were taken together by the identity that their agent sends, or by what they go on from."""
-    health: bytes | None = None
-    """JSON: the findings when it ended, as `drawbar.record.health` writes them."""
 
 
 class BlobRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -199,4 +197,13 @@ class ScoreRow(msgspec.Struct, frozen=True, kw_only=True):
     created: float
 
 
-Row: TypeAlias = RunRow | SessionRow | BlobRow | NodeRow | CallRow | ToolCallRow | ScoreRow
+class HealthRow(msgspec.Struct, frozen=True, kw_only=True):
+    """What is not as it should be in the record of a session that has ended."""
+
+    session: str
+    findings: bytes
+    """JSON, as `drawbar.record.health` writes them; an empty list for a session in good health."""
+    created: float
+
+
+Row: TypeAlias = RunRow | SessionRow | BlobRow | NodeRow | CallRow | ToolCallRow | ScoreRow | HealthRow

@@ -29,7 +29,7 @@ from sqlalchemy import (
 )
 
 from drawbar.errors import StoreError, StoreVersionError
-from drawbar.record.rows import BlobRow, CallRow, NodeRow, Row, RunRow, ScoreRow, SessionRow, ToolCallRow
+from drawbar.record.rows import BlobRow, CallRow, HealthRow, NodeRow, Row, RunRow, ScoreRow, SessionRow, ToolCallRow
 
 VERSION: Final = 2
 """Of the tables below. Grows by one with every change to them, together with a step in `MIGRATIONS`."""
@@ -41,11 +41,11 @@ def _to_2(connection: Connection) -> None:
     """Live sessions, stored health, and the tree of a session's calls."""
     for table, column in (
         ("session", "origin TEXT NOT NULL DEFAULT 'opened'"),
-        ("session", "health " + LargeBinary().compile(dialect=connection.dialect)),
         *(("call", f"{name} TEXT") for name in ("follows", "edge", "thread", "parent_thread", "purpose")),
     ):
         connection.exec_driver_sql(f"ALTER TABLE {table} ADD COLUMN {column}")
     _open_live.create(connection)
+    health.create(connection)
 
 
 MIGRATIONS: Final[Mapping[int, Migration]] = {1: _to_2}
@@ -112,7 +112,6 @@ session: Final = Table(
     _real("started"),
     _real("ended", null=True),
     _text("origin"),
-    _bytes("health", null=True),
 )
 Index("session_key_digest", session.c.key_digest)
 Index("session_run", session.c.run)
@@ -214,6 +213,8 @@ score: Final = Table(
     sqlite_with_rowid=False,
 )
 
+health: Final = Table("health", METADATA, _text("session", key=True), _bytes("findings"), _real("created"))
+
 TABLES: Final[Mapping[type[Row], Table]] = {
     RunRow: run,
     SessionRow: session,
@@ -222,6 +223,7 @@ TABLES: Final[Mapping[type[Row], Table]] = {
     CallRow: call,
     ToolCallRow: tool_call,
     ScoreRow: score,
+    HealthRow: health,
 }
 """The table of each kind of row, in the order in which one transaction writes them."""
 

@@ -17,10 +17,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from zstandard import ZstdError
 
 from drawbar.errors import StoreError, UnknownName
-from drawbar.record import database, load, schema, view
-from drawbar.record.rows import Row, RunRow, SessionRow
+from drawbar.record import database, health, load, schema, view
+from drawbar.record.rows import HealthRow, Row, RunRow, SessionRow
 from drawbar.record.writer import Writer
-from drawbar.trajectory import Trajectory
+from drawbar.trajectory import Finding, Trajectory
 from drawbar.wire.dialect import Dialect
 
 
@@ -170,6 +170,12 @@ class Store:
         raise UnknownName(
             "single session or run", prefix, known, "`drawbar runs` lists them; more letters may be needed."
         )
+
+    def findings(self, session_id: str) -> list[Finding] | None:
+        """What was not as it should be when the session ended; None: it has not, or nobody has looked yet."""
+        with self._reading() as connection:
+            row = load.first(connection, HealthRow, schema.health.c.session == session_id)
+        return None if row is None else health.from_json(row.findings)
 
     def trajectory(self, session_id: str) -> Trajectory:
         """One recorded session.

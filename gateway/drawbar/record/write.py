@@ -16,7 +16,7 @@ from sqlalchemy.sql.dml import Insert
 
 from drawbar.record import schema
 from drawbar.record.codec import Packer
-from drawbar.record.rows import BlobRow, CallRow, NodeRow, Row, ScoreRow, ToolCallRow
+from drawbar.record.rows import BlobRow, CallRow, HealthRow, NodeRow, Row, ScoreRow, ToolCallRow
 
 _WRITTEN_ONCE: Final = (BlobRow, NodeRow, ScoreRow)
 
@@ -90,6 +90,8 @@ def identity(row: Row) -> Any:
     """What a row is told from others of its kind by."""
     if type(row) is BlobRow:
         return row.digest
+    if type(row) is HealthRow:
+        return row.session
     if type(row) in (CallRow, ToolCallRow, ScoreRow):
         return (row.session, row.id)  # type: ignore[union-attr]  # the kinds that have a session
     return row.id  # type: ignore[union-attr]  # every kind but blobs

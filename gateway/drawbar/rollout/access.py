@@ -18,10 +18,6 @@ if TYPE_CHECKING:
     from drawbar.gateway import Gateway
 
 
-READERS = 2
-"""Threads that read trajectories. They share the interpreter with the gateway: more of them only slow it down."""
-
-
 @dataclass(frozen=True, slots=True)
 class OpenSession:
     """A session that was opened for a rollout."""
@@ -63,7 +59,6 @@ class LocalAccess:
     def __init__(self, gateway: Gateway, url: str) -> None:
         self._gateway = gateway
         self._url = url
-        self._readers = anyio.CapacityLimiter(READERS)
 
     async def open(self, spec: SessionSpec, /) -> OpenSession:
         session = await self._gateway.open(spec)
@@ -73,7 +68,7 @@ class LocalAccess:
         await self._gateway.end(session, stop=stop, error=error, metadata=metadata)
 
     async def trajectory(self, session: str, /) -> Trajectory:
-        return await anyio.to_thread.run_sync(self._gateway.store.trajectory, session, limiter=self._readers)
+        return await self._gateway.checkups.trajectory(session)
 
     async def record(self, *rows: RunRow | ScoreRow) -> None:
         await self._gateway.record(*rows)
