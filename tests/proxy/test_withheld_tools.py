@@ -8,6 +8,8 @@ import pytest
 
 from drawbar.cli.transcript import as_json
 from drawbar.errors import ConfigurationError
+from drawbar.proxy.failures import RetryPolicy
+from drawbar.proxy.models import Models
 from drawbar.proxy.settings import Settings, hosted_tools
 
 if TYPE_CHECKING:
@@ -17,6 +19,7 @@ HI = [{"role": "user", "content": "hi"}]
 FUNCTION = {"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}
 ASKED = {"model": "m", "messages": HI, "tools": [{"type": "web_search"}, FUNCTION], "web_search_options": {}}
 ALL = hosted_tools(["all"])
+ONCE = RetryPolicy(attempts=1)
 
 
 async def test_the_provider_is_asked_without_them_and_the_record_says_which(
@@ -72,7 +75,7 @@ async def test_without_a_policy_every_byte_passes(serve: MakeHouse, provider: Pr
 async def test_in_every_dialect(
     serve: MakeHouse, provider: Provider, path: str, body: dict[str, Any], sent: set[str]
 ) -> None:
-    async with serve(settings=Settings(withhold=ALL)) as house:
+    async with serve(settings=Settings(withhold=ALL, retries=ONCE)) as house:
         session = await house.session()
         await house.post(session, body, path=path)
         (call,) = (await house.trajectory(session)).calls
@@ -81,11 +84,9 @@ async def test_in_every_dialect(
 
 
 async def test_gemini_loses_its_own_search(serve: MakeHouse, provider: Provider) -> None:
-    from drawbar.proxy.models import Models
-
     body = {"contents": [{"role": "user", "parts": [{"text": "hi"}]}], "tools": [{"google_search": {}}]}
     models = Models(base_url=provider.url + "/v1beta", dialects=["gemini"])
-    async with serve(models=models, settings=Settings(withhold=ALL)) as house:
+    async with serve(models=models, settings=Settings(withhold=ALL, retries=ONCE)) as house:
         session = await house.session()
         await house.post(session, body, path="/v1beta/models/m:generateContent")
         (call,) = (await house.trajectory(session)).calls
