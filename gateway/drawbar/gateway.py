@@ -301,6 +301,8 @@ class Gateway:
 
 
 def _import_tool_side() -> type[ToolSide]:
+    import mcp  # noqa: F401 - whole: two threads that each begin with another part of it would meet half-made modules
+
     from drawbar.tools.endpoint import ToolSide
 
     return ToolSide
