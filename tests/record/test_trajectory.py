@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from msgspec.structs import replace
 
-from drawbar.record.rows import ScoreRow, SessionRow
+from drawbar.record.rows import CallRow, ScoreRow, SessionRow
 from drawbar.record.store import Store
 from drawbar.task import Limits, Task
 from drawbar.trajectory import Score, Trajectory
@@ -110,3 +111,19 @@ def test_what_people_say_of_a_session_changes_no_reward() -> None:
     )
     found = Trajectory(id="ses_1", scores=(own, said))
     assert (found.reward, found.newest_scores) == (1.0, [own])
+
+
+def test_the_calls_of_a_session_from_before_their_tree_was_written_down_are_stitched_on_reading(
+    sqlite_store: Store, recording: Recording
+) -> None:
+    hi, ho = {"role": "user", "content": "hi"}, {"role": "assistant", "content": "ho"}
+    recording.call([hi], ho)
+    recording.call([hi, ho, {"role": "user", "content": "and?"}], {"role": "assistant", "content": "no"})
+    recording.call([hi, {"role": "user", "content": "what?"}], ho)
+    recording.rows = [
+        replace(row, follows=None, edge=None) if isinstance(row, CallRow) else row for row in recording.rows
+    ]
+    trajectory = recording.read(sqlite_store)
+    first = trajectory.calls[0].id
+    assert [(call.follows, call.edge) for call in trajectory.calls] == [(None, None), (first, "exact"), (first, "none")]
+    assert [thread.name for thread in trajectory.threads] == ["main"]

@@ -4,7 +4,7 @@ made shorter find the session that they belong to, although nothing names it."""
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -73,9 +73,15 @@ class LastWords:
         """The session whose model asked for this tool call; what was asked for is then spoken for. `scope` None: of any
         client."""
         ids = {meta[key] for key in ID_KEYS if isinstance(meta.get(key), str)}
-        names, wanted = Names([name]), exact(arguments)
+        found = self._taken(scope, lambda use: use.id in ids) if ids else None
+        if found is None:
+            names, wanted = Names([name]), exact(arguments)
+            found = self._taken(scope, lambda use: _asks_for(use, names, wanted))
+        return found
+
+    def _taken(self, scope: bytes | None, is_it: Callable[[ToolUse], bool]) -> Session | None:
         for session, heard in self._newest(scope):
-            use = next((use for use in heard.uses if _asks_for(use, ids, names, wanted)), None)
+            use = next((use for use in heard.uses if is_it(use)), None)
             if use is not None:
                 heard.uses.remove(use)
                 return session
@@ -88,10 +94,8 @@ class LastWords:
                     yield session, heard
 
 
-def _asks_for(use: ToolUse, ids: Set[str], names: Names, arguments: bytes) -> bool:
+def _asks_for(use: ToolUse, names: Names, arguments: bytes) -> bool:
     """Whether a tool use asks for this call, by itself or through a tool that calls others."""
-    if ids:
-        return use.id in ids
     if names.tool(use.name) is not None:
         return exact(use.arguments) == arguments
     return any(exact(given) == arguments for _, given in inner_calls(use.arguments, names.tool))

@@ -11,6 +11,7 @@ from drawbar.record import health
 from drawbar.record.asked import model_side
 from drawbar.record.join import Called, Joined, join
 from drawbar.record.load import Material
+from drawbar.record.restitching import restitched
 from drawbar.record.rows import CallRow, NodeRow, ScoreRow, ToolCallRow
 from drawbar.record.said import Said
 from drawbar.record.seen import Later, seen
@@ -24,7 +25,8 @@ def trajectory(material: Material, dialects: Mapping[str, Dialect]) -> Trajector
     """The read-only view of a session."""
     reader = _Reader(dialects)
     nodes = {row.id: reader.node(row, depth) for row, depth in _in_order(material)}
-    calls = [_call(row, reader.reply(row, nodes, material.blobs), nodes, material.blobs) for row in material.calls]
+    said = [_call(row, reader.reply(row, nodes, material.blobs), nodes, material.blobs) for row in material.calls]
+    calls = restitched(said, nodes, dialects)
     side = model_side(calls, nodes)
     called = [_called(row) for row in material.tool_calls]
     joined = join(side.asked, called)
