@@ -1,18 +1,16 @@
 """Streams of the `chat` dialect: chunks put together again into the completion that they are pieces of.
 
-Unknown fields of a delta are kept by one rule: texts and lists grow, objects merge, anything else is replaced.
+Unknown fields of a delta are kept by one rule, which `growing` has.
 """
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from drawbar.wire.chat_usage import usage
 from drawbar.wire.dialect import BadBody, Response
-from drawbar.wire.tolerant import dump, load, whole
-
-_SAID_AGAIN: Final = frozenset({"id", "type", "index", "object", "role", "format", "signature"})
-"""Texts that name something: a provider that repeats one in each chunk does not mean it to grow."""
+from drawbar.wire.growing import Growing
+from drawbar.wire.tolerant import dump, load_message
 
 
 class ChatAssembler:
@@ -23,6 +21,7 @@ class ChatAssembler:
         self._choices: dict[int, dict[str, Any]] = {}
         self._messages: dict[int, dict[str, Any]] = {}
         self._calls: dict[int, list[dict[str, Any]]] = {}
+        self._growing = Growing()
         self._error: str | None = None
         self._done = False
 
@@ -31,7 +30,7 @@ class ChatAssembler:
             self._done = True
             return False
         try:
-            chunk = load(data)
+            chunk = load_message(data)
         except BadBody as error:
             self._error = f"an event of the stream cannot be read: {error}"
             return False
@@ -56,7 +55,7 @@ class ChatAssembler:
         if kept is None:
             self._choices[index] = choice
         else:
-            merge(kept, choice, grow=False)
+            self._growing.merge(kept, choice, grow=False)
         if not isinstance(delta, dict):
             return
         calls = delta.pop("tool_calls", None)
@@ -64,7 +63,7 @@ class ChatAssembler:
         if message is None:
             self._messages[index] = delta
         else:
-            merge(message, delta)
+            self._growing.merge(message, delta)
         for call in calls if isinstance(calls, list) else ():
             if isinstance(call, dict):
                 self._call(self._calls.setdefault(index, []), call)
@@ -78,7 +77,7 @@ class ChatAssembler:
             )
             return
         function = piece.pop("function", None)
-        merge(known, piece)
+        self._growing.merge(known, piece)
         if not isinstance(function, dict):
             return
         so_far = known.get("function")
@@ -87,7 +86,7 @@ class ChatAssembler:
             return
         if function.get("name") == so_far.get("name"):
             function.pop("name", None)
-        merge(so_far, function)
+        self._growing.merge(so_far, function)
 
     @property
     def ended(self) -> bool:
@@ -104,6 +103,7 @@ class ChatAssembler:
         return self._error
 
     def response(self) -> Response:
+        self._growing.settle()
         messages = {index: self._message(index) for index in self._choices}
         first = messages.pop(0, None)
         envelope: dict[str, Any] = {
@@ -115,7 +115,7 @@ class ChatAssembler:
         }
         finish = self._choices.get(0, {}).get("finish_reason")
         return Response(
-            message=None if first is None else dump(whole(first)),
+            message=None if first is None else dump(first),
             finish=finish if isinstance(finish, str) else None,
             usage=usage(self._top.get("usage")),
             envelope=dump(envelope),
@@ -127,37 +127,6 @@ class ChatAssembler:
         if calls := self._calls.get(index):
             message["tool_calls"] = [{key: v for key, v in call.items() if key != "index"} for call in calls]
         return message
-
-
-def merge(into: dict[str, Any], new: dict[str, Any], *, grow: bool = True) -> None:
-    """Add a piece of an object to what is known of it; with `grow=False` its texts are replaced."""
-    for key, value in new.items():
-        known = into.get(key)
-        if known is None:
-            into[key] = value
-        elif value is None:
-            continue
-        elif isinstance(value, str) and isinstance(known, str) and grow and key not in _SAID_AGAIN:
-            into[key] = known + value
-        elif isinstance(value, list) and isinstance(known, list):
-            _extend(known, value)
-        elif isinstance(value, dict) and isinstance(known, dict):
-            merge(known, value)
-        else:
-            into[key] = value
-
-
-def _extend(known: list[Any], new: list[Any]) -> None:
-    """Members with an index are pieces of the member with that index; others are new."""
-    for item in new:
-        index = item.get("index") if isinstance(item, dict) else None
-        same = (
-            None if index is None else next((k for k in known if isinstance(k, dict) and k.get("index") == index), None)
-        )
-        if same is None:
-            known.append(item)
-        else:
-            merge(same, item)
 
 
 def _find(calls: list[dict[str, Any]], piece: dict[str, Any]) -> dict[str, Any] | None:

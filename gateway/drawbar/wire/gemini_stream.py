@@ -18,12 +18,10 @@ from typing import Any, Final
 from drawbar.wire.dialect import BadBody, Response
 from drawbar.wire.gemini_names import get, spelled
 from drawbar.wire.gemini_usage import usage
-from drawbar.wire.tolerant import dump, load
+from drawbar.wire.growing import Growing, Pieces
+from drawbar.wire.tolerant import dump, load_message
 
-_TEXT: Final = frozenset({"text", "thought", "thoughtSignature"})
-_DEEPEST: Final = 200
-"""Levels of nesting in a chunk: what goes deeper can be read, but not be written again."""
-
+_TEXT: Final = frozenset({"text", "thought", "thoughtSignature", "thought_signature"})
 _COUNTS: Final = frozenset({"usageMetadata", "usage_metadata", "modelVersion", "responseId"})
 _SIGNATURE: Final = "thoughtSignature"
 
@@ -34,6 +32,7 @@ class GeminiAssembler:
     def __init__(self) -> None:
         self._top: dict[str, Any] = {}
         self._candidates: dict[int, dict[str, Any]] = {}
+        self._growing = Growing()
         self._error: str | None = None
         self._done = False
 
@@ -42,14 +41,11 @@ class GeminiAssembler:
             self._done = True
             return False
         try:
-            chunk = load(data)
+            chunk = load_message(data)
         except BadBody as error:
             self._error = f"an event of the stream cannot be read: {error}"
             return False
         if not isinstance(chunk, dict):
-            return False
-        if data.count(b"{") + data.count(b"[") > _DEEPEST and _depth(chunk) > _DEEPEST:
-            self._error = f"an event of the stream cannot be read: it is nested more than {_DEEPEST} levels deep"
             return False
         candidates = chunk.pop("candidates", None)
         _update(self._top, chunk, merged=("usageMetadata", "promptFeedback"))
@@ -65,12 +61,32 @@ class GeminiAssembler:
         known = self._candidates.setdefault(index if isinstance(index, int) else 0, {})
         content = new.pop("content", None)
         if isinstance(content, dict) and content:
-            _content(known.setdefault("content", {}), content)
+            self._content(known.setdefault("content", {}), content)
         tokens = get(new, "logprobsResult")
         so_far = get(known, "logprobsResult")
         if isinstance(tokens, dict) and isinstance(so_far, dict):
-            new[spelled(known, "logprobsResult")] = _grown(so_far, tokens)
+            _grow(so_far, tokens)
+            new[spelled(known, "logprobsResult")] = so_far
         _update(known, new)
+
+    def _content(self, known: dict[str, Any], new: dict[str, Any]) -> None:
+        parts = new.pop("parts", None)
+        if parts is not None:
+            so_far = known.setdefault("parts", [])
+            for part in parts if isinstance(parts, list) else [parts]:
+                self._add(so_far, part)
+        _update(known, new)
+
+    def _add(self, parts: list[Any], new: Any) -> None:
+        last = parts[-1] if parts else None
+        if _is_text(new):
+            if isinstance(last, dict) and _is_text(last) and _goes_on(last, new):
+                self._growing.add(last, "text", new.pop("text"))
+                last |= new
+                return
+            if not new["text"] and not get(new, _SIGNATURE):
+                return
+        parts.append(new)
 
     @property
     def ended(self) -> bool:
@@ -87,6 +103,7 @@ class GeminiAssembler:
         return self._error
 
     def response(self) -> Response:
+        self._growing.settle()
         candidates = [self._candidates[index] for index in sorted(self._candidates)]
         return read({**self._top, **({"candidates": candidates} if candidates else {})})
 
@@ -122,53 +139,22 @@ def _update(known: dict[str, Any], new: dict[str, Any], *, merged: tuple[str, ..
             known[key] = value
 
 
-def _content(known: dict[str, Any], new: dict[str, Any]) -> None:
-    parts = new.pop("parts", None)
-    if parts is not None:
-        so_far = known.setdefault("parts", [])
-        for part in parts if isinstance(parts, list) else [parts]:
-            _add(so_far, part)
-    _update(known, new)
-
-
-def _add(parts: list[Any], new: Any) -> None:
-    last = parts[-1] if parts else None
-    if _is_text(new):
-        if isinstance(last, dict) and _is_text(last) and _goes_on(last, new):
-            last |= {**new, "text": last["text"] + new["text"]}
-            return
-        if not new["text"] and not get(new, _SIGNATURE):
-            return
-    parts.append(new)
-
-
 def _is_text(part: Any) -> bool:
-    return isinstance(part, dict) and isinstance(part.get("text"), str) and part.keys() <= _TEXT | {"thought_signature"}
+    return isinstance(part, dict) and isinstance(part.get("text"), str | Pieces) and part.keys() <= _TEXT
 
 
 def _goes_on(last: dict[str, Any], new: dict[str, Any]) -> bool:
     return bool(last.get("thought")) == bool(new.get("thought")) and not get(last, _SIGNATURE)
 
 
-def _grown(known: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+def _grow(known: dict[str, Any], new: dict[str, Any]) -> None:
     """Lists go on; anything else is the newest."""
-    found = dict(known)
     for key, value in new.items():
-        before = found.get(key)
-        found[key] = [*before, *value] if isinstance(before, list) and isinstance(value, list) else value
-    return found
-
-
-def _depth(value: Any) -> int:
-    depth, level = 0, [value]
-    while level := [
-        inner
-        for item in level
-        for inner in (item.values() if isinstance(item, dict) else item)
-        if isinstance(inner, dict | list)
-    ]:
-        depth += 1
-    return depth
+        before = known.get(key)
+        if isinstance(before, list) and isinstance(value, list):
+            before += value
+        else:
+            known[key] = value
 
 
 def _list(value: Any) -> list[Any]:

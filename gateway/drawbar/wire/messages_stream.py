@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from drawbar.wire.chat_stream import merge
 from drawbar.wire.dialect import BadBody, Response
+from drawbar.wire.growing import Growing
 from drawbar.wire.messages_usage import usage
-from drawbar.wire.tolerant import dump, load
+from drawbar.wire.tolerant import dump, load_message
 
 _GROWING: Final = frozenset({"text", "thinking", "partial_json"})
 """What comes in hundreds of pieces: gathered, and joined when the block is read."""
@@ -38,10 +38,10 @@ class MessagesAssembler:
     def feed(self, data: bytes) -> bool:
         """No event of this dialect carries token counts and nothing else."""
         try:
-            event = load(data)
+            event = load_message(data)
             if isinstance(event, dict):
                 self._take(event)
-        except (BadBody, RecursionError) as error:
+        except BadBody as error:
             self._error = f"an event of the stream cannot be read: {error}"
         return False
 
@@ -50,7 +50,6 @@ class MessagesAssembler:
         if kind == "content_block_delta" and isinstance(delta, dict):
             self._block(event.get("index"), delta).add(delta)
         else:
-            _writable(event)
             read = _READERS.get(str(kind))
             if read is not None:
                 read(self, event)
@@ -156,11 +155,12 @@ class MessagesAssembler:
 class _Block:
     """One content block on its way."""
 
-    __slots__ = ("_pieces", "_value")
+    __slots__ = ("_growing", "_pieces", "_value")
 
     def __init__(self, value: dict[str, Any]) -> None:
         self._value = value
         self._pieces: dict[str, list[str]] = {}
+        self._growing = Growing()
 
     def add(self, delta: Mapping[str, Any]) -> None:
         other: dict[str, Any] = {}
@@ -172,11 +172,11 @@ class _Block:
             elif key != "type":
                 other[key] = value
         if other:
-            _writable(other)
-            merge(self._value, other)
+            self._growing.merge(self._value, other)
 
     def whole(self) -> dict[str, Any]:
         """As the same block would have come without streaming; an input that was cut off is a text."""
+        self._growing.settle()
         value = dict(self._value)
         for key, pieces in self._pieces.items():
             text = "".join(pieces)
@@ -190,16 +190,9 @@ class _Block:
 
 def _input(text: str) -> Any:
     try:
-        value = load(text)
-        _writable(value)
+        return load_message(text.encode("utf-8", "surrogatepass"))
     except BadBody:
         return text
-    return value
-
-
-def _writable(value: Any) -> None:
-    """Raises `BadBody` for what is nested so deeply that it could not be written where it will stand in the end."""
-    dump([[[[value]]]])
 
 
 _READERS: Final[dict[str, Callable[[MessagesAssembler, dict[str, Any]], None]]] = {

@@ -14,7 +14,7 @@ from drawbar.wire.dialect import BadBody, Response, Usage
 from drawbar.wire.fields import fields
 from drawbar.wire.responses_answer import answer
 from drawbar.wire.responses_item_pieces import ItemPieces
-from drawbar.wire.tolerant import dump, load, load_object
+from drawbar.wire.tolerant import dump, load_message, load_object
 
 _ENDS: Final = {
     "response.completed": "completed", "response.incomplete": "incomplete", "response.failed": "failed",
@@ -41,7 +41,7 @@ class ResponsesAssembler:
             self._done = True
             return False
         try:
-            event = load(data)
+            event = load_message(data)
         except BadBody as error:
             self._error = f"an event of the stream cannot be read: {error}"
             return False
