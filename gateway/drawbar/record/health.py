@@ -109,8 +109,8 @@ def _noted(call: Call) -> Iterator[tuple[str, str]]:
         yield "lossy_translation", f"was translated without {', '.join(map(str, lost))}"
     if call.withheld:
         yield "withheld_tools", f"was asked for without {', '.join(call.withheld)}"
-    if "tokens" in notes and (missing := _tokens_missing(call, str(notes["tokens"]))):
-        yield "missing_tokens", f": {missing}"
+    if call.status == "answered" and "tokens" in notes and (missing := _tokens_missing(call, str(notes["tokens"]))):
+        yield "missing_tokens", f"lacks token ids: {missing}"
 
 
 def _tokens_missing(call: Call, asked: str) -> str | None:
