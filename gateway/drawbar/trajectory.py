@@ -158,6 +158,8 @@ class Trajectory:
     id: str
     origin: str = "opened"
     """opened | identity | content: how a live session's requests were taken together."""
+    continues: str | None = None
+    """Of a live session: the id of the one that its agent had before."""
     run: str | None = None
     environment: str | None = None
     environment_version: str | None = None

@@ -100,7 +100,8 @@ def _bring_back_to_version_1(url: str) -> None:
     with engine.begin() as connection:
         connection.execute(text("DROP TABLE health"))
         connection.execute(text("DROP INDEX session_open_live"))
-        connection.execute(text("ALTER TABLE session DROP COLUMN origin"))
+        for name in ("origin", "continues"):
+            connection.execute(text(f"ALTER TABLE session DROP COLUMN {name}"))
         for name in ("follows", "edge", "thread", "parent_thread", "purpose"):
             connection.execute(text(f"ALTER TABLE call DROP COLUMN {name}"))
         connection.execute(text("UPDATE meta SET value = 1 WHERE name = 'schema_version'"))

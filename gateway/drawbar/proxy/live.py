@@ -3,7 +3,7 @@
 An agent that names its own session has one session here, whatever it says in it. All others are told apart by content:
 a request that goes on from a call belongs to that call's session, one that repeats a call which failed does as well,
 and every other one begins a session. Clients with different keys never share one. A session that nobody has used for
-`idle` seconds is ended; when its agent comes back it goes on.
+`idle` seconds is ended, also if it was another gateway that knew it; when its agent comes back, a new one continues it.
 """
 
 from __future__ import annotations
@@ -168,16 +168,15 @@ class LiveSessions:
         return client
 
     async def start(self) -> None:
-        """End what a gateway that was killed has left open, and from now on whatever is idle."""
+        """End what earlier gateways have left open for too long, and from now on whatever is idle."""
         await self._end_leftovers()
         self._sweeper = asyncio.create_task(self._sweep())
 
     async def stop(self) -> None:
-        """End them all."""
+        """Stop looking. What is open stays so: the next gateway on this store goes on with it."""
         if self._sweeper is not None:
             self._sweeper.cancel()
             await asyncio.gather(self._sweeper, return_exceptions=True)
-        await self.end([session for session in self._sessions if session.live])
 
     async def _sweep(self) -> None:
         while True:
@@ -194,7 +193,7 @@ class LiveSessions:
         await asyncio.gather(*(self._ended(row) for row in rows if row not in here))
 
     async def end(self, sessions: Sequence[Session]) -> None:
-        """End these; when their agents come back they go on."""
+        """End these; when their agents come back, new ones continue them."""
         if not sessions:
             return
         over = set(map(id, sessions))

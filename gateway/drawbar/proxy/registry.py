@@ -94,29 +94,26 @@ class Sessions:
         """A session for a request that makes no turn, and leaves nothing."""
         return self._new(SessionSpec(), keyed=False)
 
-    def begin(self, origin: str, name: bytes | None, agent: str | None) -> Session:
+    def begin(self, origin: str, name: bytes | None, agent: str | None, continues: str | None = None) -> Session:
         """A live session that nobody opened. Its row is written with its first call's. `name`: what finds it again in
-        the store."""
+        the store; `continues`: the session that its agent had before."""
         session = self._new(SessionSpec(harness=agent), keyed=False)
-        session.row = msgspec.structs.replace(session.row, origin=origin, key_digest=name)
+        session.row = msgspec.structs.replace(session.row, origin=origin, key_digest=name, continues=continues)
         session.unwritten = True
         self._remember(session)
         return session
 
     async def again(self, name: bytes) -> Session | None:
-        """A live session out of the store, by what finds it again; it goes on, if it was over. None: there is none."""
+        """A live session out of the store, by what finds it again; a new one that continues it, if it is over. None:
+        there is none."""
         row = await anyio.to_thread.run_sync(self._store.session_by_key, name)
         if row is None or row.origin == "opened":
             return None
+        if row.status == "ended":
+            return self.begin(row.origin, name, row.harness, continues=row.id)
         session = self._by_id.get(row.id)
         if session is None:
-            session = await self._recalled(row, "")
-            if row.status == "ended":
-                session.row = msgspec.structs.replace(
-                    row, status="open", stop=None, error=None, ended=None
-                )
-                session.unwritten = True
-            session = self._by_id.setdefault(row.id, session)
+            session = self._by_id.setdefault(row.id, await self._recalled(row, ""))
         return session
 
     async def find(self, key: str) -> Session:

@@ -54,8 +54,8 @@ class Settings:
     retry_grace: float = 5.0
     """Seconds for which a call goes on after its client left, if its SDK marks retries: the retry joins the call."""
     live_idle: float = 1800.0
-    """Seconds without a request after which a live session (one that nobody opened) is ended. It goes on when its agent
-    comes back."""
+    """Seconds without a request after which a live session (one that nobody opened) is ended. When its agent comes
+    back, a new one continues it."""
     token_ids: bool = False
     """Ask the providers that can for token ids and log probabilities, for the record of every session. Clients get none
     that they did not ask for."""

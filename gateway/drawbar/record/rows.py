@@ -63,6 +63,8 @@ class SessionRow(msgspec.Struct, frozen=True, kw_only=True):
     origin: str = "opened"
     """How it came about: opened | identity | content. The last two are live sessions: their requests named none, and
     were taken together by the identity that their agent sends, or by what they go on from."""
+    continues: str | None = None
+    """Of a live session: the one that its agent had before, and that had ended when it came back."""
 
 
 class BlobRow(msgspec.Struct, frozen=True, kw_only=True):

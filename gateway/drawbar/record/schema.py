@@ -41,6 +41,7 @@ def _to_2(connection: Connection) -> None:
     """Live sessions, stored health, and the tree of a session's calls."""
     for table, column in (
         ("session", "origin TEXT NOT NULL DEFAULT 'opened'"),
+        ("session", "continues TEXT"),
         *(("call", f"{name} TEXT") for name in ("follows", "edge", "thread", "parent_thread", "purpose")),
     ):
         connection.exec_driver_sql(f"ALTER TABLE {table} ADD COLUMN {column}")
@@ -112,6 +113,7 @@ session: Final = Table(
     _real("started"),
     _real("ended", null=True),
     _text("origin"),
+    _text("continues", null=True),
 )
 Index("session_key_digest", session.c.key_digest)
 Index("session_run", session.c.run)

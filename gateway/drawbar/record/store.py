@@ -114,12 +114,13 @@ class Store:
         return self._session(schema.session.c.id == id)
 
     def session_by_key(self, key_digest: bytes) -> SessionRow | None:
-        """The session whose key has this digest."""
+        """The newest session whose key has this digest."""
         return self._session(schema.session.c.key_digest == key_digest)
 
     def _session(self, condition: ColumnElement[bool]) -> SessionRow | None:
         with self._reading() as connection:
-            return load.first(connection, SessionRow, condition)
+            query = select(schema.session).where(condition).order_by(schema.session.c.started.desc()).limit(1)
+            return next(load.structs(connection, SessionRow, query), None)
 
     def sessions(
         self, *, run: str | None = None, status: str | None = None, limit: int | None = None

@@ -38,6 +38,7 @@ def trajectory(material: Material, dialects: Mapping[str, Dialect]) -> Trajector
     return Trajectory(
         id=session.id,
         origin=session.origin,
+        continues=session.continues,
         run=session.run,
         environment=session.environment,
         environment_version=session.environment_version,
@@ -158,7 +159,7 @@ def _tool_call(row: ToolCallRow, called: Called, joined: Joined | None, later: L
         arguments=_object(row.arguments),
         result=result,
         shown=shown,
-        text=Said.of(shown or {}).text,
+        text=called.said.text if called.said is not None and row.shown is None else Said.of(shown or {}).text,
         is_error=row.is_error,
         status=row.status,
         error=row.error,
