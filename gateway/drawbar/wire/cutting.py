@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias, Union
 
 import msgspec
-import orjson
 
-from drawbar.wire.fields import fields, items, patched, without
+from drawbar.wire.fields import fields, items, joined
 
 EACH: Final = "*"
 """In a path: every member of a list."""
@@ -22,44 +21,69 @@ class Cut:
     path: tuple[str, ...]
     """Names of fields, from the outside in."""
     instead: bytes | None = None
-    """The JSON text that takes its place; None: the field goes, and an object that it leaves empty goes with it."""
+    """The JSON text that takes its place, unless it is null already; None: the field goes, and an object that it leaves
+    empty goes with it."""
+
+
+_Tree: TypeAlias = Mapping[str, Union["_Tree", Cut]]
+
+
+class Cuts:
+    """Several parts, taken out in one go."""
+
+    __slots__ = ("_marks", "_tree")
+
+    def __init__(self, cuts: Iterable[Cut]) -> None:
+        cuts = tuple(cuts)
+        self._marks = tuple({cut.path[-1].encode() for cut in cuts})
+        self._tree = _tree([(cut.path, cut) for cut in cuts])
 
     def __call__(self, text: bytes) -> bytes:
-        """The text without the part; the same object where it has none. Raises `BadBody`."""
-        is_there = self.path[-1].encode() in text
-        return _cut(text, self.path, self.instead) if is_there else text
+        """The text without the parts; the same object where it has none of them. Raises `BadBody`."""
+        for mark in self._marks:
+            if mark in text:
+                return _cut(text, self._tree)
+        return text
 
 
-def _cut(text: bytes, path: Sequence[str], instead: bytes | None) -> bytes:
-    name, *rest = path
-    if name == EACH:
-        return _each(text, rest, instead)
-    if not text.lstrip().startswith(b"{"):
+def _tree(cuts: list[tuple[tuple[str, ...], Cut]]) -> _Tree:
+    """By the first name of the rest of each path."""
+    found: dict[str, _Tree | Cut] = {}
+    for name in dict.fromkeys(path[0] for path, _ in cuts):
+        below = [(path[1:], cut) for path, cut in cuts if path[0] == name]
+        found[name] = below[0][1] if not below[0][0] else _tree(below)
+    return found
+
+
+def _cut(text: bytes, tree: _Tree) -> bytes:
+    if text[:1] == b"[":
+        each = tree.get(EACH)
+        return text if each is None or isinstance(each, Cut) else _each(text, each)
+    if text.lstrip()[:1] != b"{":
         return text
     values = fields(text)
-    raw = values.get(name)
-    if raw is None:
-        return text
-    if not rest:
-        return _instead(text, name, raw, instead)
-    old = bytes(raw)
-    new = _cut(old, rest, instead)
-    if new is old:
-        return text
-    is_empty = instead is None and new.startswith(b"{") and not fields(new)
-    return without(text, name) if is_empty else patched(text, {name: orjson.Fragment(new)})
+    is_changed = False
+    for name, below in tree.items():
+        raw = values.get(name)
+        if raw is None:
+            continue
+        old = bytes(raw)
+        new = _instead(old, below) if isinstance(below, Cut) else _cut(old, below)
+        if new is old:
+            continue
+        is_changed = True
+        if new is None or new == b"{}":
+            del values[name]
+        else:
+            values[name] = msgspec.Raw(new)
+    return joined(values) if is_changed else text
 
 
-def _each(text: bytes, path: Sequence[str], instead: bytes | None) -> bytes:
-    if not text.startswith(b"["):
-        return text
+def _each(text: bytes, tree: _Tree) -> bytes:
     old = items(text, "a list")
-    new = [_cut(member, path, instead) for member in old]
+    new = [_cut(member, tree) for member in old]
     return text if all(a is b for a, b in zip(old, new, strict=True)) else b"[" + b",".join(new) + b"]"
 
 
-def _instead(text: bytes, name: str, raw: msgspec.Raw, instead: bytes | None) -> bytes:
-    """What is null already says nothing, and stays so."""
-    if instead is None:
-        return without(text, name)
-    return text if bytes(raw) in (b"null", instead) else patched(text, {name: orjson.Fragment(instead)})
+def _instead(old: bytes, cut: Cut) -> bytes | None:
+    return old if cut.instead is not None and old in (b"null", cut.instead) else cut.instead

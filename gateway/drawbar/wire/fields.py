@@ -90,23 +90,6 @@ def patched(body: bytes, changes: Mapping[str, Any]) -> bytes:
     return _edited(body, edits, added, first=not values)
 
 
-def without(body: bytes, key: str) -> bytes:
-    """The body without this field; every other byte stays, but for the comma. Raises `BadBody`."""
-    values = fields(body)
-    if key not in values:
-        return body
-    spans = _spans(body, values)
-    if spans is None:
-        return _rebuilt(values, {key: None})
-    keys = list(spans)
-    at = keys.index(key)
-    if at + 1 < len(keys):
-        start, end = spans[key][0], spans[keys[at + 1]][0]
-    else:
-        start, end = (spans[keys[at - 1]][2] if at else spans[key][0]), spans[key][2]
-    return body[:start] + body[end:]
-
-
 def _edited(body: bytes, edits: list[tuple[int, int, bytes]], added: list[bytes], *, first: bool) -> bytes:
     parts: list[bytes] = []
     at = 0

@@ -12,10 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from drawbar.wire.cutting import EACH, Cut
+from drawbar.wire.cutting import EACH, Cut, Cuts
 from drawbar.wire.dialect import BadBody, Request
 from drawbar.wire.gemini_names import get, snake, spelled
-from drawbar.wire.tolerant import load
+from drawbar.wire.tolerant import dump, load
 
 TOKEN_SERVERS: Final[Mapping[str, str]] = {
     "vllm": "ids of the prompt and of the reply, log probabilities",
@@ -36,7 +36,7 @@ class TokenWish:
 
     changes: Mapping[str, Any] = field(default_factory=dict)
     """Empty where the client asks for all of it itself."""
-    cuts: tuple[Cut, ...] = ()
+    cuts: Cuts = field(default_factory=lambda: Cuts(()), compare=False)
 
     def added(self, changes: Mapping[str, Any]) -> dict[str, Any]:
         """These changes of a request and the wish's own."""
@@ -49,16 +49,21 @@ class TokenWish:
     def whole(self, body: bytes) -> bytes:
         """A whole answer as the client gets it."""
         try:
-            for cut in self.cuts:
-                body = cut(body)
-        except BadBody:  # then nobody finds token ids in it either
-            pass
-        return body
+            return self.cuts(body)
+        except BadBody:
+            return self._whole_slowly(body)
+
+    def _whole_slowly(self, body: bytes) -> bytes:
+        """Of one that only the slow parser reads; what that does not read is no answer."""
+        try:
+            return self.cuts(dump(load(body)))
+        except BadBody:
+            return body
 
     def event(self, data: bytes) -> bytes | None:
         """What an event of a stream says to the client; None where nothing of it is left to say."""
         rest = self.whole(data)
-        return None if rest is not data and _is_bare(rest) else rest
+        return None if rest is not data and _may_be_bare(rest) and _is_bare(rest) else rest
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +93,7 @@ _CHAT: Final[Mapping[str, tuple[_Ask, ...]]] = {
     "llama_cpp": (_Ask("n_probs", 1, (Cut(_LOGPROBS),), same=("logprobs",)),),
     "logprobs": (_STANDARD,),
 }
-_RESPONSES: Final = tuple(
+_RESPONSES: Final = Cuts(
     Cut((*before, "logprobs"), b"[]")
     for before in (
         (),
@@ -98,7 +103,7 @@ _RESPONSES: Final = tuple(
         ("response", "output", EACH, "content", EACH),
     )
 )
-_GEMINI: Final = tuple(Cut(("candidates", EACH, name)) for name in ("logprobsResult", snake("logprobsResult")))
+_GEMINI: Final = Cuts(Cut(("candidates", EACH, name)) for name in ("logprobsResult", snake("logprobsResult")))
 
 
 def token_wish(dialect: str, server: str | None, request: Request) -> TokenWish | None:
@@ -122,7 +127,7 @@ def is_refusal(body: bytes | None) -> bool:
 
 def _of_chat(asks: Sequence[_Ask], asked: Mapping[str, Any]) -> TokenWish:
     new = [ask for ask in asks if not any(asked.get(name) for name in (ask.name, *ask.same))]
-    return TokenWish({ask.name: ask.value for ask in new}, tuple(cut for ask in new for cut in ask.cuts))
+    return TokenWish({ask.name: ask.value for ask in new}, Cuts(cut for ask in new for cut in ask.cuts))
 
 
 def _of_responses(asked: Mapping[str, Any]) -> TokenWish:
@@ -138,6 +143,10 @@ def _of_gemini(asked: Mapping[str, Any]) -> TokenWish:
     if get(config, "responseLogprobs"):
         return TokenWish()
     return TokenWish({name: {spelled(config, "responseLogprobs"): True}}, _GEMINI)
+
+
+def _may_be_bare(data: bytes) -> bool:
+    return b'"delta":{}' in data or b'"choices":[]' in data
 
 
 def _is_bare(data: bytes) -> bool:
