@@ -58,6 +58,7 @@ class BridgedUpstream:
             return MadeReply([translator.count(await count_tokens(exchange.model, asked))])
         reply = await self._inner.send(self._as_chat(exchange, asked))
         bridge = Bridge(dialect.name, translator, asked, exchange.model)
+        bridge.lost += reply.lost
         if not self._reasoning and any("reasoning_content" in message for message in asked.messages):
             bridge.lost.append("earlier reasoning")
         if demoted(asked.messages):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, Final, cast
 
 from drawbar.hiding import hidden, secret_values
@@ -33,6 +33,18 @@ _MORE_OF_CHAT: Final = frozenset(
     "repetition_penalty safety_settings top_k".split()
 )
 """Fields of requests that litellm passes on to providers although its function does not name them."""
+
+RESPONSES: Final = "openai/responses/"
+"""What litellm calls a provider that speaks OpenAI Responses alone."""
+
+_MATTERS: Final = frozenset(
+    "audio frequency_penalty logit_bias logprobs modalities n parallel_tool_calls prediction presence_penalty "
+    "reasoning_effort response_format seed stop temperature tool_choice tools top_logprobs top_p verbosity".split()
+)
+"""Fields of chat that change the answer, and that not every provider takes."""
+_NOT_IN_RESPONSES: Final = frozenset(
+    "audio frequency_penalty logit_bias modalities n prediction presence_penalty seed stop".split()
+)
 
 _GEMINI: Final = frozenset({"contents", "tools", "systemInstruction", "generationConfig", "toolConfig"})
 
@@ -78,16 +90,18 @@ class LiteLLMUpstream:
             raise UpstreamError("upstream_rejected", f"This request cannot be read: {error}.", status=400) from error
         if route.kind == "count":
             return MadeReply([translator.count(await count_tokens(self._prefix + exchange.model, chat))])
-        lost = () if dialect.name == "chat" else chat.lost
         key = exchange.key or self._key()
         litellm = self._litellm = await library()
         hush()
+        if self._prefix == RESPONSES:
+            _known_to_stream(litellm, exchange.model)
         settings: dict[str, Any] = {"drop_params": True, "num_retries": 0, "max_retries": 0, "timeout": self._timeout}
         settings |= {name: value for name, value in (("api_base", self._address), ("api_key", key)) if value}
         call = _call_for(dialect.name, litellm)
-        fields, unknown = _taken(dialect.name, call, asked)
-        lost = tuple(dict.fromkeys((*lost, *unknown)))
+        fields, lost = _taken(dialect.name, call, asked)
         fields["model"] = self._prefix + exchange.model
+        lost += self._dropped(litellm, fields) if dialect.name == "chat" else chat.lost
+        lost = list(dict.fromkeys(lost))
         if dialect.name != "gemini":
             fields["stream"] = exchange.stream
         try:
@@ -100,12 +114,30 @@ class LiteLLMUpstream:
             return _Stream(answer, route.framing, dialect.name, lost)
         return MadeReply([dump(_plain(answer))], lost=lost)
 
+    def _dropped(self, litellm: Any, fields: Mapping[str, Any]) -> list[str]:
+        """What of a chat request the provider does not take, so that litellm leaves it out."""
+        if self._prefix == RESPONSES:
+            taken = _MATTERS - _NOT_IN_RESPONSES
+        else:
+            taken = litellm.get_supported_openai_params(model=fields["model"]) or _MATTERS
+        return [
+            f"`{name}`"
+            for name, value in fields.items()
+            if name in _MATTERS and value is not None and name not in taken
+        ]
+
     def cost(self, model: str, prompt: int, cached: int, completion: int) -> float | None:
         return cost((self._prices + model, model, model.partition("/")[2]), prompt, cached, completion)
 
     async def aclose(self) -> None:
         if self._litellm is not None:
             await self._litellm.close_litellm_async_clients()
+
+
+def _known_to_stream(litellm: Any, model: str) -> None:
+    """Of a model that it does not know, litellm would ask for a whole answer, and cut that wrongly into pieces."""
+    if model not in litellm.model_cost:
+        litellm.register_model({model: {"litellm_provider": "openai", "mode": "responses"}})
 
 
 def _call_for(dialect: str, litellm: Any) -> Callable[..., Any]:
