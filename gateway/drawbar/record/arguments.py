@@ -10,6 +10,8 @@ from drawbar.wire.dialect import BadBody
 from drawbar.wire.tolerant import dump, load
 
 _SCALAR: Final = re.compile(r"-?\d{1,15}(\.\d{1,15})?|true|false|null")
+_FRACTION: Final = re.compile(rb"\d[.e]")
+"""What a number that is no integer has in JSON."""
 _DEEPEST: Final = 6
 """How far a call is looked for inside another one's arguments."""
 _NAME: Final = re.compile(r"[\w./-]{1,256}")
@@ -17,7 +19,8 @@ _NAME: Final = re.compile(r"[\w./-]{1,256}")
 
 def exact(arguments: Any) -> bytes:
     """The same for the same JSON value: the order of keys does not count, and 1.0 is 1."""
-    return _key(_numbers, arguments)
+    plain = _key(_itself, arguments)
+    return _key(_numbers, arguments) if _FRACTION.search(plain) else plain
 
 
 def loose(arguments: Any) -> bytes:
@@ -25,7 +28,11 @@ def loose(arguments: Any) -> bytes:
     return _key(_plain, arguments)
 
 
-def _key(form: Any, arguments: Any) -> bytes:
+def _itself(value: Any) -> Any:
+    return value
+
+
+def _key(form: Callable[[Any], Any], arguments: Any) -> bytes:
     try:
         return dump(form(arguments), sort=True)
     except (BadBody, RecursionError):

@@ -219,9 +219,10 @@ class _Walk:
         slots = iter(self._slots.get(node.id, ()))
         blocks = node.message.blocks
         for number, block in enumerate(blocks):
-            if isinstance(block, ToolUse):
+            kind = type(block)
+            if kind is ToolUse:
                 for slot in islice(slots, 1):
-                    for key in dict.fromkeys((block.id, block.name)):
+                    for key in {slot.use.id, slot.use.name}:
                         self._put(key, slot, new, put)
             elif isinstance(block, ToolResult):
                 self._result(node, block, _media(blocks, number + 1), put)

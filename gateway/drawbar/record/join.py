@@ -112,8 +112,8 @@ class _Joining:
                 wishes[key].append(wish)
         for key, same in wishes.items():
             left = [call for call in calls[key] if call.id not in self._found]
-            pairs = match(same, left)
-            self._found |= {call.id: Joined(wish.asked, by) for wish, call in pairs}
+            for wish, call in match(same, left):
+                self._found[call.id] = Joined(wish.asked, by)
         self._tidy()
 
     def _join_near(self, by: str, asked: Iterable[Asked], fits: Callable[[Wish, Called], bool]) -> None:

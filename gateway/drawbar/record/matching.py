@@ -55,10 +55,11 @@ def match(wishes: Sequence[Wish], calls: Sequence[C]) -> list[tuple[Wish, C]]:
 
     Calls in the order of their start, uses in the order of the replies.
     """
+    if len(wishes) == len(calls) == 1:
+        wishes[0].taken = True
+        return [(wishes[0], calls[0])]
     pairs: list[tuple[Wish, C]] = []
-    left: Iterable[C] = calls
-    if len(wishes) > 1 or len(calls) > 1:
-        left = list(_without_shown(wishes, calls, pairs))
+    left = list(_without_shown(wishes, calls, pairs))
     for rank in sorted({wish.rank for wish in wishes}):
         queue = _Queue(wish for wish in wishes if wish.rank == rank)
         left = [call for call in left if not _took(queue.of(call.started), call, pairs)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -20,13 +20,13 @@ class Said:
     @classmethod
     def of(cls, result: Mapping[str, Any]) -> Self:
         """What an MCP result (a JSON object) says."""
+        texts: list[str] = []
+        data: list[str] = []
         blocks = result.get("content")
-        parts = [part for block in blocks for part in _parts(block)] if isinstance(blocks, list) else []
-        return cls(
-            tuple(text for kind, text in parts if kind == "text"),
-            tuple(text for kind, text in parts if kind == "data"),
-            result.get("structuredContent"),
-        )
+        for block in blocks if isinstance(blocks, list) else ():
+            if isinstance(block, dict):
+                _take_apart(block, texts, data)
+        return cls(tuple(texts), tuple(data), result.get("structuredContent"))
 
     @property
     def text(self) -> str:
@@ -34,17 +34,14 @@ class Said:
         return "\n".join(self.texts)
 
 
-def _parts(block: Any) -> Iterator[tuple[str, str]]:
-    if not isinstance(block, dict):
-        return
-    resource = block.get("resource")
-    inner = resource if isinstance(resource, dict) else {}
-    for kind, value in (
-        ("text", block.get("text")),
-        ("text", inner.get("text")),
-        ("data", block.get("data")),
-        ("data", inner.get("blob")),
-        ("text", block.get("uri") if block.get("type") == "resource_link" else None),
-    ):
+def _take_apart(block: Mapping[str, Any], texts: list[str], data: list[str]) -> None:
+    """A content block, or the resource that it embeds."""
+    for key, found in (("text", texts), ("data", data), ("blob", data)):
+        value = block.get(key)
         if isinstance(value, str):
-            yield kind, value
+            found.append(value)
+    kind, resource = block.get("type"), block.get("resource")
+    if kind == "resource_link" and isinstance(block.get("uri"), str):
+        texts.append(block["uri"])
+    if isinstance(resource, dict):
+        _take_apart({**resource, "resource": None}, texts, data)
