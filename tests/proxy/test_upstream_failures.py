@@ -13,6 +13,7 @@ from aiohttp import web
 from drawbar.causes import CAUSES
 from drawbar.proxy.failures import Decision, RetryPolicy, decide, refusal, retry_after
 from drawbar.proxy.models import Models
+from drawbar.proxy.settings import Settings
 from drawbar.proxy.upstream import UpstreamError
 
 if TYPE_CHECKING:
@@ -245,3 +246,12 @@ def test_a_time_to_wait_may_be_a_date() -> None:
     found = retry_after([(b"retry-after", date)])
     assert found is not None
     assert 55 < found <= 60
+
+
+async def test_only_a_session_that_was_opened_is_told_not_to_ask_again(
+    house: House, serve: MakeHouse, provider: Provider
+) -> None:
+    failing(provider, 99, 500)
+    assert "x-should-retry" not in (await house.post(None, ASK)).headers  # a live agent is as patient as it was
+    async with serve(settings=Settings(retries=RetryPolicy(attempts=1))) as once:
+        assert "x-should-retry" not in (await once.post(await once.session(), ASK)).headers

@@ -314,10 +314,18 @@ class Relay:
         if not stored:
             await self._say(503, "The answer could not be recorded, so it is not given.", "recorder_failed")
         elif self._out.started or error.body is None:
-            await self._say(error.status, str(error), error.code, *_again(error))
+            await self._say(error.status, str(error), error.code, *self._again(error))
         else:
             headers = [pair for pair in client_headers(error.headers) if pair[0] != b"x-should-retry"]
-            await self._out.answer(error.status, [*headers, *_again(error)], error.body)
+            await self._out.answer(error.status, [*headers, *self._again(error)], error.body)
+
+    def _again(self, error: UpstreamError) -> list[tuple[bytes, bytes]]:
+        """We asked as often as makes sense; the client's SDK need not begin anew, unless the provider names a time. Of
+        a live agent nothing is changed but its address: it is as patient as it was."""
+        asked_once = self._side.settings.retries.attempts == 1
+        if asked_once or self._call.session.live or header(error.headers, b"retry-after") is not None:
+            return []
+        return [NO_RETRY]
 
     def _bad_end(
         self,
@@ -341,8 +349,3 @@ class Relay:
             await self._out.end(self._framing.written(payloads, first=self._first, last=True))
         else:
             await self._out.answer(status, [JSON, *headers], dialect.error(status, message, code))
-
-
-def _again(error: UpstreamError) -> list[tuple[bytes, bytes]]:
-    """We asked as often as makes sense; the client's SDK need not begin anew, unless the provider names a time."""
-    return [] if header(error.headers, b"retry-after") is not None else [NO_RETRY]
