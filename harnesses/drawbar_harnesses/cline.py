@@ -1,7 +1,8 @@
 """`cline`: the Cline CLI (npm `cline`), by its OpenAI-compatible provider.
 
-Its own tools are left out, unless `own_tools` is set. It leaves a daemon behind, which is killed with the rollout. Its
-prompt is an argument, for it reads no file: one of more than 128 KiB cannot be given to it.
+Its own tools are left out, unless `own_tools` is set. Its sessions are kept by the process itself: as it ships, it
+starts a daemon for them, which all that run on a machine share and which outlives them. Its prompt is an argument, for
+it reads no file: one of more than 128 KiB cannot be given to it.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ class ClineHarness(CommandLineAgent):
             desk.write(".cline/rules/task.md", desk.system)
         desk.write(".cline/data/settings/global-settings.json", self._settings())
         return self.started(
-            desk, "--json", "--auto-approve", "true", "--compaction", "off", "--", desk.prompt, OTEL_SDK_DISABLED="true"
+            desk, "--json", "--auto-approve", "true", "--compaction", "off", "--", desk.prompt,
+            CLINE_SESSION_BACKEND_MODE="local", OTEL_SDK_DISABLED="true",
         )  # fmt: skip
 
     def _settings(self) -> dict[str, Any]:

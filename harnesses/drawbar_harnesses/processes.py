@@ -109,7 +109,7 @@ async def child(
     """Run a program in a process group of its own; on leaving, the group and whatever carries the mark is killed.
 
     `mark` is a `NAME=value` of its environment that no other program's has. By it, on Linux, a descendant is found that
-    left the group (a daemon, say). The warden kills the group even when this process is killed.
+    left the group (a daemon, say). The warden does the same when this process is killed.
 
     Raises:
         OSError: it cannot be started.
@@ -119,7 +119,7 @@ async def child(
             Child, *command, env=env, cwd=cwd, stdin=given, start_new_session=True
         )
     group = transport.get_pid()
-    warden.guard(group)
+    warden.guard(group, mark)
     try:
         yield program
     finally:

@@ -1,8 +1,9 @@
-"""Sees to it that no tool server outlives the gateway, however the gateway dies.
+"""Sees to it that no tool server and no agent outlives the gateway, however the gateway dies.
 
 A parent-death signal (`PR_SET_PDEATHSIG`) reaches the direct child alone, and most servers are started by a launcher
 (`npx`, `uvx`, a shell). So one small shell process, in a session of its own, holds the list of process groups; when
-the pipe from the gateway breaks, it kills each group.
+the pipe from the gateway breaks, it kills each group. Daemons leave their group: where there is a `/proc`, those are
+found by a variable of their environment, the mark, that they inherited and no other program has.
 """
 
 from __future__ import annotations
@@ -14,19 +15,35 @@ from contextlib import suppress
 
 import anyio
 
-_SCRIPT = """
+_SCRIPT = r"""
 trap '' HUP INT TERM
-groups=
-while read -r word group; do
+guarded=
+while read -r word group mark; do
     case $word in
-    guard) groups="$groups $group" ;;
+    guard) guarded="$guarded $group:$mark" ;;
     release)
         kept=
-        for each in $groups; do [ "$each" = "$group" ] || kept="$kept $each"; done
-        groups=$kept ;;
+        for each in $guarded; do [ "${each%%:*}" = "$group" ] || kept="$kept $each"; done
+        guarded=$kept ;;
     esac
 done
-for each in $groups; do kill -KILL "-$each"; done
+marks=
+for each in $guarded; do
+    kill -KILL "-${each%%:*}"
+    mark=${each#*:}
+    [ -z "$mark" ] || marks="$marks${marks:+
+}$mark"
+done
+[ -n "$marks" ] || exit 0
+for round in 1 2 3 4 5 6 7 8 9; do # until none is left: one may have started another while we looked
+    found=
+    for file in /proc/[0-9]*/environ; do
+        tr '\0' '\n' <"$file" | grep -qxF -e "$marks" || continue
+        process=${file#/proc/}
+        kill -KILL "${process%/environ}" && found=yes
+    done
+    [ -n "$found" ] || break
+done
 """
 
 
@@ -36,8 +53,11 @@ class Warden:
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
 
-    def guard(self, group: int) -> None:
-        """Kill this group when the gateway dies."""
+    def guard(self, group: int, mark: str = "") -> None:
+        """Kill this group when the gateway dies, and, on Linux, whatever has `mark` (`NAME=value`) in its environment.
+
+        A mark holds no white space.
+        """
         if os.name != "posix":
             return
         if self._process is None:
@@ -49,7 +69,7 @@ class Warden:
                 start_new_session=True,
                 bufsize=0,
             )
-        self._say(f"guard {group}\n")
+        self._say(f"guard {group} {mark}\n")
 
     def release(self, group: int) -> None:
         """This group is gone: its number may soon be another's."""
