@@ -125,9 +125,10 @@ def test_what_is_wrong_with_a_call_is_a_finding(
 
 
 def test_thoughts_alone_are_no_reply_and_pictures_are_one(sqlite_store: Store, recording: Recording) -> None:
-    recording.call([QUESTION], recording.says(None, reasoning_content="hm"))
+    thought = recording.says(None, reasoning_content="hm")
+    recording.call([QUESTION], thought)
     picture = {"role": "assistant", "content": [{"type": "image_url", "image_url": {"url": "data:,"}}]}
-    recording.call([QUESTION, recording.user("Draw it.")], picture)
+    recording.call([QUESTION, thought, recording.user("Draw it.")], picture)
     assert names(recording.read(sqlite_store)) == ["empty_reply"]
 
 
@@ -150,13 +151,77 @@ def test_arguments_that_are_not_the_models_are_a_finding(sqlite_store: Store, re
 
 def test_a_second_conversation_in_a_session_is_a_finding(sqlite_store: Store, recording: Recording) -> None:
     recording.call([QUESTION], ANSWER)
-    recording.call([recording.user("Summarise.")], ANSWER)
+    second = recording.call([recording.user("Summarise.")], ANSWER)
     found = recording.read(sqlite_store)
-    assert names(found) == ["several_roots"]
+    assert [(f.name, f.call) for f in found.health] == [("several_roots", second.id)]
     assert [[n.message.text for n in b] for b in found.branches] == [
         ["Who wrote it?", "Ada wrote it."],
         ["Summarise.", "Ada wrote it."],
     ]
+
+
+def test_a_request_that_is_repeated_begins_no_second_conversation(sqlite_store: Store, recording: Recording) -> None:
+    recording.call([QUESTION], None, status="failed", cause="upstream_unavailable", error="502")
+    recording.call([QUESTION], ANSWER)
+    assert names(recording.read(sqlite_store)) == ["failed_call"]
+
+
+def test_sub_agents_and_compactions_are_no_second_conversations(sqlite_store: Store, recording: Recording) -> None:
+    asks = recording.says(None, ("t", "task", {"prompt": "Look for the author of it."}))
+    recording.call([QUESTION], asks, tools=b"x")
+    recording.call([recording.user("Look for the author of it.")], recording.says("It is Ada."), thread="agent-1")
+    recording.call([QUESTION, asks, recording.result("t", "It is Ada.")], ANSWER)
+    summary = recording.says("We asked who wrote it, and it was Ada who did.")
+    recording.call([QUESTION, recording.user("Sum up.")], summary, purpose="compaction")
+    going_on = [recording.user("So far: We asked who wrote it, and it was Ada who did."), recording.user("When?")]
+    recording.call(going_on, recording.says("In 1843."))
+    assert names(recording.read(sqlite_store)) == []
+
+
+def test_a_side_call_that_fails_is_a_note(sqlite_store: Store, recording: Recording) -> None:
+    recording.call([QUESTION], ANSWER)
+    title = {"purpose": "side", "status": "failed", "cause": "upstream_unavailable", "error": "502"}
+    row = recording.call([recording.user("Give it a title.")], None, **title)
+    [finding] = recording.read(sqlite_store).health
+    assert (finding.name, finding.severity, finding.call) == ("dropped_side_call", "note", row.id)
+
+
+def test_history_that_is_written_anew_is_found_where_it_happens(sqlite_store: Store, recording: Recording) -> None:
+    first, more = recording.says("It was Ada, and I am sure."), recording.user("When?")
+    recording.call([QUESTION], first)
+    in_other_words = recording.call([QUESTION, recording.says("It was Ada."), more], ANSWER)
+    left_out = recording.call([QUESTION, more], ANSWER)
+    found = recording.read(sqlite_store)
+    assert [(f.name, f.call) for f in found.health] == [
+        ("rewritten_history", in_other_words.id),
+        ("rewritten_history", left_out.id),
+    ]
+
+
+def test_a_way_back_past_an_answer_is_history_written_anew(sqlite_store: Store, recording: Recording) -> None:
+    recording.call([QUESTION], ANSWER)
+    recording.call([QUESTION, ANSWER, recording.user("When?")], recording.says("In 1843."))
+    other = recording.call([QUESTION, ANSWER, recording.user("Where?")], recording.says("In London."))
+    [finding] = recording.read(sqlite_store).health
+    assert (finding.name, finding.call) == ("rewritten_history", other.id)
+
+
+def test_what_was_not_answered_may_be_asked_for_again_in_any_way(sqlite_store: Store, recording: Recording) -> None:
+    recording.call([QUESTION], ANSWER)
+    later = [QUESTION, ANSWER, recording.user("When?")]
+    recording.call(later, recording.says("In"), **BROKEN)
+    recording.call([*later, recording.user("You were cut off. Go on.")], recording.says("In 1843."))
+    assert names(recording.read(sqlite_store)) == ["truncated_stream"]
+
+
+def test_reasoning_that_is_not_sent_back_is_noted_once(sqlite_store: Store, recording: Recording) -> None:
+    messages = [QUESTION]
+    for n in range(3):
+        recording.call(list(messages), recording.says(f"answer {n}", reasoning_content="hm"))
+        messages += [recording.says(f"answer {n}"), recording.user(f"question {n}")]
+    recording.call(messages, ANSWER)
+    [finding] = recording.read(sqlite_store).health
+    assert (finding.name, finding.severity) == ("lost_reasoning", "note")
 
 
 def test_a_message_that_cannot_be_read_any_more_is_shown_as_it_is(

@@ -8,12 +8,13 @@ from typing import Final
 
 import orjson
 
+from drawbar.record import coherence
 from drawbar.record.asked import Asked, ModelSide
 from drawbar.record.findings import finding
 from drawbar.record.join import Joined
 from drawbar.record.names import prefix
+from drawbar.threads import Thread
 from drawbar.trajectory import Call, Finding, Node, ToolCall
-from drawbar.wire.message import Message, Reasoning, Text
 from drawbar.wire.notes import notes_in
 
 _CUT: Final = frozenset({"length", "max_tokens", "max_output_tokens", "MAX_TOKENS"})
@@ -34,15 +35,15 @@ def findings(
     unreadable: Sequence[bytes],
     side: ModelSide,
     joined: Mapping[str, Joined],
+    threads: Sequence[Thread],
 ) -> list[Finding]:
     """Everything that is not as it should be, in the order of the session."""
-    found = [each for call in calls for each in _of_call(call, nodes)]
+    side_calls = coherence.aside(threads)
+    found = [each for call in calls for each in _of_call(call, nodes, aside=call.id in side_calls)]
     found += [each for call in tool_calls for each in _of_tool_call(call, asked_models=bool(calls))]
     found += _of_results(tool_calls, side, joined)
     found += [finding("unreadable_message", f"message {id.hex()[:12]} cannot be read") for id in unreadable]
-    roots = sum(node.parent is None for node in nodes.values())
-    if roots > 1:
-        found.append(finding("several_roots", f"{roots} conversations"))
+    found += coherence.findings(threads)
     return found
 
 
@@ -65,7 +66,7 @@ def from_json(data: bytes) -> list[Finding]:
     ]
 
 
-def _of_call(call: Call, nodes: Mapping[bytes, Node]) -> Iterator[Finding]:
+def _of_call(call: Call, nodes: Mapping[bytes, Node], *, aside: bool) -> Iterator[Finding]:
     where = f"model call {call.seq}"
 
     def about(name: str, detail: str) -> Finding:
@@ -74,12 +75,12 @@ def _of_call(call: Call, nodes: Mapping[bytes, Node]) -> Iterator[Finding]:
     if call.status == "started":
         yield about("unfinished_call", "has no end")
     elif call.status != "answered":
-        broke_off = call.message is not None and not _is_empty(call.message)
+        broke_off = call.message is not None and not call.message.is_empty
         why = f"{call.status}: {call.error or call.cause or 'no cause given'}"
-        yield about("truncated_stream" if broke_off else "failed_call", why)
+        yield about("dropped_side_call" if aside else "truncated_stream" if broke_off else "failed_call", why)
     elif call.message is None:
         yield about("missing_reply", "was answered without a message")
-    elif _is_empty(call.message):
+    elif call.message.is_empty:
         yield about("empty_reply", "was answered with nothing")
     for use in call.message.tool_uses if call.message is not None and call.status == "answered" else ():
         if use.arguments is None and use.raw.lstrip().startswith("{"):
@@ -93,13 +94,6 @@ def _of_call(call: Call, nodes: Mapping[bytes, Node]) -> Iterator[Finding]:
     for id in (call.request, call.reply):
         if id is not None and id not in nodes:
             yield about("missing_message", f"names message {id.hex()[:12]}, which the store does not hold")
-
-
-def _is_empty(message: Message) -> bool:
-    """Whether neither words, nor tool calls, nor anything else but thoughts are in it."""
-    return all(
-        isinstance(block, Reasoning) or (isinstance(block, Text) and not block.text.strip()) for block in message.blocks
-    )
 
 
 def _noted(call: Call) -> Iterator[tuple[str, str]]:
@@ -116,7 +110,7 @@ def _noted(call: Call) -> Iterator[tuple[str, str]]:
 def _tokens_missing(call: Call, asked: str) -> str | None:
     """What is wrong with the tokens of a call in whose record they were wanted."""
     if asked == "unable":
-        return f"{call.upstream} cannot be asked for token ids in the {call.dialect} dialect"
+        return f"{call.upstream} cannot be asked for them in the {call.dialect} dialect"
     if asked == "refused":
         return f"{call.upstream} refuses to tell of tokens"
     tokens = call.tokens

@@ -16,6 +16,7 @@ from drawbar.record.rows import CallRow, NodeRow, ScoreRow, ToolCallRow
 from drawbar.record.said import Said
 from drawbar.record.seen import Later, seen
 from drawbar.task import Task
+from drawbar.threads import threads
 from drawbar.trajectory import Call, Node, Score, ToolCall, Trajectory
 from drawbar.wire.dialect import BadBody, Dialect
 from drawbar.wire.message import Message, Other
@@ -57,7 +58,7 @@ def trajectory(material: Material, dialects: Mapping[str, Dialect]) -> Trajector
         tool_calls=tool_calls,
         nodes=nodes,
         scores=[_score(row) for row in material.scores],
-        health=health.findings(calls, tool_calls, nodes, reader.unreadable, side, joined),
+        health=health.findings(calls, tool_calls, nodes, reader.unreadable, side, joined, threads(calls, nodes)),
     )
 
 

@@ -85,3 +85,8 @@ class Message:
     @property
     def tool_results(self) -> tuple[ToolResult, ...]:
         return tuple(b for b in self.blocks if isinstance(b, ToolResult))
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it says nothing: neither words, nor tool calls, nor anything else but thoughts."""
+        return all(isinstance(b, Reasoning) or (isinstance(b, Text) and not b.text.strip()) for b in self.blocks)
