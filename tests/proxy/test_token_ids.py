@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+import aiohttp
 import pytest
 from aiohttp import web
 
@@ -147,8 +148,38 @@ async def test_a_dialect_without_token_ids_is_told_in_the_sessions_health(serve:
         body = {"model": "m", "max_tokens": 9, "messages": HI}
         assert (await house.post(session, body, path="/v1/messages")).status == 200
         found = findings(await house.trajectory(session))
-    said = "model call 0 lacks token ids: custom/m cannot be asked for token ids in the messages dialect"
+    said = "model call 0 lacks token ids: custom/m cannot be asked for them in the messages dialect"
     assert found["missing_tokens"] == said
+
+
+@pytest.mark.parametrize("kind", SERVERS)
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/messages", {"model": "m", "max_tokens": 9, "messages": HI}),
+        ("/v1/messages", {"model": "m", "max_tokens": 9, "messages": HI, "stream": True}),
+        ("/v1/responses", {"model": "m", "input": "hi"}),
+        ("/v1/responses", {"model": "m", "input": "hi", "stream": True}),
+        ("/v1beta/models/m:generateContent", {"contents": [{"role": "user", "parts": [{"text": "hi"}]}]}),
+        ("/v1beta/models/m:streamGenerateContent", {"contents": [{"role": "user", "parts": [{"text": "hi"}]}]}),
+    ],
+)
+async def test_agents_of_other_dialects_have_them_where_the_server_is_asked_in_chat(
+    serve: MakeHouse, kind: str, path: str, body: dict[str, Any]
+) -> None:
+    async with serve_chat([SAID], tokens=kind) as server:
+        models = Models(base_url=server.base_url, tokens=kind, dialects=["chat"])
+        async with serve(models=models) as house:
+            session = await house.session(token_ids=True)
+            raw = await (await house.post(session, body, path=path)).text()
+            trajectory = await house.trajectory(session)
+    tokens = trajectory.calls[0].tokens
+    assert tokens is not None
+    assert (tokens.token_ids, tokens.logprobs) == (IDS, tuple(map(logprob, IDS)))
+    assert bool(tokens.prompt_token_ids) == (kind in WITH_PROMPT)
+    assert trajectory.completion == SAID
+    assert "missing_tokens" not in findings(trajectory)
+    assert not [mark for mark in ("token_ids", "sglext", 'logprob"') if mark in raw]
 
 
 async def test_a_model_that_refuses_is_asked_without(house: House, serve: MakeHouse, provider: Provider) -> None:
@@ -167,6 +198,24 @@ async def test_a_model_that_refuses_is_asked_without(house: House, serve: MakeHo
     assert [bool(body.get("logprobs")) for body in provider.bodies] == [True, False, False], "it is asked once"
     assert [call.attempts for call in trajectory.calls] == [2, 1]
     assert findings(trajectory)["missing_tokens"].endswith("custom/m refuses to tell of tokens")
+
+
+async def test_a_refusal_behind_a_translation_is_understood_too(serve: MakeHouse, provider: Provider) -> None:
+    async def answer(request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
+        if body.get("logprobs"):
+            return web.json_response({"error": {"message": "logprobs are not supported"}}, status=400)
+        return web.json_response(provider.completion())
+
+    provider.answer = answer
+    models = Models(base_url=provider.url + "/v1", tokens="logprobs", dialects=["chat"])
+    async with serve(models=models) as house:
+        session = await house.session(token_ids=True)
+        body = {"model": "m", "max_tokens": 9, "messages": HI}
+        for _ in range(2):
+            assert (await house.post(session, body, path="/v1/messages")).status == 200
+        found = findings(await house.trajectory(session))
+    assert [bool(body.get("logprobs")) for body in provider.bodies] == [True, False, False]
+    assert found["missing_tokens"].endswith("refuses to tell of tokens")
 
 
 async def test_any_other_refusal_is_the_agents(serve: MakeHouse, provider: Provider) -> None:
@@ -206,8 +255,12 @@ async def test_a_stream_that_breaks_off_leaves_the_tokens_that_came(serve: MakeH
     provider.answer = answer
     async with serve(models=Models(base_url=provider.url + "/v1", tokens="vllm")) as house:
         session = await house.session(token_ids=True)
-        response = await house.post(session, {"model": "m", "messages": HI, "stream": True})
-        raw = await response.text()
+        response = await house.post(session, {"model": "m", "messages": HI, "stream": True}, read=False)
+        raw = ""
+        with suppress(aiohttp.ClientPayloadError):
+            async for part in response.content:
+                raw += part.decode()
+        response.close()
         (call,) = (await house.trajectory(session)).calls
     assert call.status == "failed"
     assert call.tokens is not None

@@ -17,7 +17,6 @@ from drawbar.proxy.client import JSON
 from drawbar.proxy.counting import count_tokens
 from drawbar.proxy.failures import refusal
 from drawbar.proxy.in_process import MadeReply
-from drawbar.proxy.token_server import TokenServer
 from drawbar.proxy.upstream import Exchange, Headers, Upstream, UpstreamError, UpstreamReply, header
 from drawbar.wire import CHAT, TRANSLATORS
 from drawbar.wire.bridge import Bridge
@@ -25,7 +24,7 @@ from drawbar.wire.chat_request import chat_request, demoted
 from drawbar.wire.chat_settings import MOST_TOKENS
 from drawbar.wire.dialect import BadBody, Dialect
 from drawbar.wire.framing import EVENTS
-from drawbar.wire.route import CHAT_TURN, Route
+from drawbar.wire.route import CHAT_TURN
 from drawbar.wire.translator import Chat, Translator
 
 _AFTERWARDS: Final = 5.0
@@ -37,7 +36,6 @@ class BridgedUpstream:
     """Passes requests on as chat, and gives answers back in the dialect of the request."""
 
     remembers = False
-    tokens: TokenServer | None = None
 
     def __init__(self, inner: Upstream, *, limit: str = MOST_TOKENS, reasoning: bool = True) -> None:
         """`limit` and `reasoning` are what `chat_request` takes."""
@@ -46,6 +44,7 @@ class BridgedUpstream:
         self._reasoning = reasoning
         self.name = f"chat/{inner.name}"
         self.streams_usage = inner.streams_usage
+        self.tokens = inner.tokens.behind if inner.tokens is not None else None
 
     async def send(self, exchange: Exchange) -> UpstreamReply:
         route, dialect = exchange.route, exchange.route.dialect
@@ -66,14 +65,16 @@ class BridgedUpstream:
         if reply.status >= 300:
             raise await _refused(reply, dialect)
         if (header(reply.headers, b"content-type") or b"").startswith(EVENTS.media_type):
-            return _Stream(reply, bridge, route)
-        return await _whole(reply, bridge, dialect)
+            return _Stream(reply, bridge, exchange)
+        return await _whole(reply, bridge, exchange)
 
     def _as_chat(self, exchange: Exchange, asked: Chat) -> Exchange:
         body = chat_request(
             asked, exchange.model, stream=exchange.stream, usage=self._inner.streams_usage, limit=self._limit,
             reasoning=self._reasoning,
         )  # fmt: skip
+        if exchange.on_tokens is not None and self.tokens is not None:
+            body = self.tokens.asked_in_chat(body)
         headers = [pair for pair in exchange.headers if not pair[0].startswith(_OF_DIALECTS)]
         return Exchange(
             route=CHAT_TURN, body=body, model=exchange.model, stream=exchange.stream, headers=headers,
@@ -117,18 +118,20 @@ def _headers(headers: Headers, media_type: bytes) -> Headers:
     return [(b"content-type", media_type), *kept]
 
 
-async def _whole(reply: UpstreamReply, bridge: Bridge, dialect: Dialect) -> MadeReply:
+async def _whole(reply: UpstreamReply, bridge: Bridge, exchange: Exchange) -> MadeReply:
     try:
         body = await reply.read()
         answer = bridge.whole(body)
     except BadBody as error:
         hidden = hidden_refusal(CHAT, reply, body)
         if hidden is not None:
-            raise _native(hidden, dialect) from None
+            raise _native(hidden, exchange.route.dialect) from None
         said = f"the provider's answer cannot be read: {error}"
         raise UpstreamError("upstream_broken", said, retry=True, body_seen=body) from error
     finally:
         await reply.aclose()
+    if exchange.on_tokens is not None:
+        exchange.on_tokens(bridge.tokens)
     made = MadeReply([answer], status=reply.status, lost=bridge.lost)
     made.headers = _headers(reply.headers, JSON[1])
     return made
@@ -137,11 +140,12 @@ async def _whole(reply: UpstreamReply, bridge: Bridge, dialect: Dialect) -> Made
 class _Stream:
     """Chat's events as those of another dialect."""
 
-    def __init__(self, reply: UpstreamReply, bridge: Bridge, route: Route) -> None:
+    def __init__(self, reply: UpstreamReply, bridge: Bridge, exchange: Exchange) -> None:
         self._reply = reply
         self._bridge = bridge
-        self._dialect = route.dialect
-        self._framing = route.framing
+        self._dialect = exchange.route.dialect
+        self._framing = exchange.route.framing
+        self._on_tokens = exchange.on_tokens
         self._first = True
         self.status = reply.status
         self.headers = _headers(reply.headers, self._framing.media_type)
@@ -157,6 +161,9 @@ class _Stream:
                         yield found
         except BadBody as error:
             raise UpstreamError("upstream_broken", f"the provider's answer cannot be read: {error}") from error
+        finally:
+            if self._on_tokens is not None:
+                self._on_tokens(self._bridge.tokens)
         if self._bridge.ended:
             yield self._written(self._bridge.end(), last=True)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from drawbar.proxy.models import Target
     from drawbar.proxy.token_server import Asked
     from drawbar.sessions import Session
+    from drawbar.wire.token_view import Tokens
 
 _log = logging.getLogger(__name__)
 NO_USAGE: Final = Usage()
@@ -55,6 +57,8 @@ class Call:
         """Token ids and log probabilities are wanted in its record."""
         self.tokens: Asked | None = None
         """What became of that wish."""
+        self.told: Tokens | None = None
+        """What a provider told of tokens that the answer does not carry, because it was translated."""
         self.counted = False
         """Whether it became a turn."""
         self.row = CallRow(
@@ -226,7 +230,13 @@ class Call:
         notes: dict[str, Any] = {"lost": list(self.lost)} if self.lost else {}
         if self.tokens is not None:
             notes["tokens"] = self.tokens
+        if self.told is not None:
+            notes["told"] = asdict(self.told)
         return None if response is None else with_notes(response.envelope, notes)
+
+    def tell_tokens(self, tokens: Tokens | None) -> None:
+        """What a provider told of tokens that the answer does not carry."""
+        self.told = tokens
 
     def _and_session(self, rows: list[Row]) -> list[Row]:
         """The row of a live session is written with its calls', whenever it is new or has changed."""

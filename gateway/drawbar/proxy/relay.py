@@ -161,13 +161,14 @@ class Relay:
             headers=self._headers,
             key=self._key,
             task=call.session.task,
+            on_tokens=call.tell_tokens if call.tokens == "asked" else None,
         )
 
     def _wishing(self, target: Target, changes: dict[str, Any]) -> dict[str, Any]:
         """These changes, and those by which token ids are asked for."""
         call, server = self._call, target.upstream.tokens
         assert call.request is not None
-        self._wish, call.tokens = None, "unable"
+        self._wish, call.tokens, call.told = None, "unable", None
         if server is not None:
             self._wish, call.tokens = server.wish(call.dialect.name, target.model, call.request)
         return changes if self._wish is None else self._wish.added(changes)
@@ -175,7 +176,9 @@ class Relay:
     def _without_tokens(self, target: Target, error: UpstreamError) -> bool:
         """Whether the upstream refused because of the token ids; it is asked without them then."""
         call, server = self._call, target.upstream.tokens
-        if self._wish is None or not self._wish.changes or server is None or call.request is None:
+        if self._wish is None or server is None or call.request is None:
+            return False
+        if not server.bridged and not self._wish.changes:  # the client asked for them itself
             return False
         return server.refuses(call.dialect.name, target.model, call.request, error)
 

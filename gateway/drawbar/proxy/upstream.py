@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from drawbar.task import Task
 from drawbar.wire.route import Route
+from drawbar.wire.token_view import Tokens
 
 if TYPE_CHECKING:
     from drawbar.proxy.token_server import TokenServer
@@ -33,6 +34,8 @@ class Exchange:
     """The client's own key, where it may be passed on; else the provider's is set."""
     task: Task | None = None
     """The session's task: for models in this process alone."""
+    on_tokens: Callable[[Tokens | None], None] | None = None
+    """Where token ids are wanted: what an upstream calls with those that its answer cannot carry."""
 
     @property
     def path(self) -> str:

@@ -17,6 +17,7 @@ from drawbar.wire.message import Block, Message, Reasoning, Text, ToolUse
 from drawbar.wire.messages_live import MessagesLive
 from drawbar.wire.responses_live import ResponsesLive
 from drawbar.wire.route import CHAT
+from drawbar.wire.token_view import Tokens, read_tokens
 from drawbar.wire.tolerant import dump, load_object
 from drawbar.wire.translator import Chat, Said, Translator
 
@@ -39,6 +40,8 @@ class Bridge:
         self._id = new_id("answer").partition("_")[2]
         self._created = int(time.time())
         self._chunks = CHAT.assembler()
+        self._came: Response | None = None
+        """The answer, if it came whole."""
         nothing = Response(_NOBODY, None, Usage(), b"{}")
         self._live = _LIVE[dialect](self._answer(nothing, Message("assistant", ())))
         self._begun = False
@@ -47,7 +50,7 @@ class Bridge:
 
     def whole(self, body: bytes) -> bytes:
         """A whole answer. Raises `BadBody`."""
-        response = CHAT.response(body)
+        response = self._came = CHAT.response(body)
         self._note(response.usage)
         return dump(self._answer(response, self._named(normal(response.message or _NOBODY))))
 
@@ -72,6 +75,12 @@ class Bridge:
         blocks: list[Block] = [kind("".join(pieces)) for kind, pieces in self._spoken]
         blocks += self._named(said).tool_uses
         return self._live.ended(self._answer(response, Message("assistant", tuple(blocks))))
+
+    @property
+    def tokens(self) -> Tokens | None:
+        """What the provider told of the answer's tokens, as far as it came."""
+        response = self._came or self._chunks.response()
+        return read_tokens(CHAT.name, response.envelope, response.message)
 
     @property
     def ended(self) -> bool:

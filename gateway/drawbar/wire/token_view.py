@@ -8,6 +8,7 @@ from typing import Any
 
 from drawbar.wire.dialect import BadBody
 from drawbar.wire.gemini_names import get
+from drawbar.wire.notes import notes_in
 from drawbar.wire.tolerant import load
 
 
@@ -30,6 +31,8 @@ def read_tokens(dialect: str, envelope: bytes | None, reply: bytes | None) -> To
         envelope: the answer without its reply (`Response.envelope`).
         reply: the reply (`Response.message`).
     """
+    if (told := notes_in(envelope).get("told")) is not None:
+        return _noted(_mapping(told))
     try:
         if dialect == "chat":
             found = _of_chat(_object(envelope))
@@ -42,6 +45,12 @@ def read_tokens(dialect: str, envelope: bytes | None, reply: bytes | None) -> To
     except BadBody:
         return None
     return found if found != Tokens() else None
+
+
+def _noted(told: Mapping[str, Any]) -> Tokens:
+    """What was said in chat, of an answer that was translated."""
+    prompt, reply = _ids(told.get("prompt_token_ids")), _ids(told.get("token_ids"))
+    return Tokens(prompt, reply, _numbers(_list(told.get("logprobs"))))
 
 
 def _of_chat(answer: Mapping[str, Any]) -> Tokens:
