@@ -36,10 +36,12 @@ SERVES = {"drawbar serve servers/wiki_search"}
 INSTALLS = {"drawbar harness install codex", "drawbar run servers/wiki_search --harness codex --model gpt-5-mini"}
 """Run by the agents' own tests, where they are installed."""
 ASKS_A_PROVIDER = {command for command in COMMANDS if "--model" in command} - INSTALLS
+CONNECTS = {command for command in COMMANDS if command.startswith("drawbar connect ")}
+ASKS_A_PROVIDER -= CONNECTS
 PLAIN = [
     c
     for c in COMMANDS
-    if c not in NEEDS_A_RUN | SERVES | INSTALLS | ASKS_A_PROVIDER and "NAME" not in c and "ENV" not in c
+    if c not in NEEDS_A_RUN | SERVES | INSTALLS | ASKS_A_PROVIDER | CONNECTS and "NAME" not in c and "ENV" not in c
 ]
 
 
@@ -79,6 +81,15 @@ def _without_times(report: str) -> list[str]:
     """Its lines; what is another in each run is left out."""
     text = re.sub(r"run_\w+|(?<=p\d\d )[\d.]+ (?:ms|s)", "...", report)
     return [line.rstrip() for line in text.strip().splitlines()]
+
+
+def test_a_line_that_connects_an_agent_says_or_writes_what_it_must_be_told(tmp_path: Path) -> None:
+    assert len(CONNECTS) == 2
+    for line in CONNECTS:
+        done = drawbar(line, tmp_path / "drawbar.db", HOME=str(tmp_path), XDG_STATE_HOME=str(tmp_path / "state"))
+        assert done.returncode == 0, done.stderr
+        assert "/mcp/wiki_search" in done.stdout
+    assert 'model = "gpt-5-mini"' in (tmp_path / ".codex" / "drawbar.config.toml").read_text()
 
 
 async def test_a_line_that_names_a_model_reaches_that_model(tmp_path: Path) -> None:
