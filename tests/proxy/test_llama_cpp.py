@@ -128,3 +128,18 @@ async def test_dialects_in_which_it_tells_of_none_are_remarked(before_llama: Hou
     assert response.status == 200, await response.text()
     trajectory = await before_llama.trajectory(session)
     assert "missing_tokens" in {finding.name for finding in trajectory.health}
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+async def test_agents_of_another_dialect_leave_them_where_it_is_asked_in_chat(
+    llama: str, serve: MakeHouse, stream: bool
+) -> None:
+    async with serve(models=Models(base_url=llama, tokens="llama_cpp", dialects=["chat"])) as house:
+        session = await house.session(token_ids=True)
+        body = {"model": "tiny", "max_tokens": 9, "messages": ASKED["messages"], "stream": stream}
+        response = await house.post(session, body, path="/v1/messages")
+        assert response.status == 200, await response.text()
+        assert "logprob" not in await response.text()
+        (call,) = (await house.trajectory(session)).calls
+    assert call.tokens is not None
+    assert len(call.tokens.token_ids or ()) == len(call.tokens.logprobs or ()) == call.completion_tokens == 9
