@@ -7,7 +7,7 @@ import pytest
 
 from drawbar.record.graph import SessionGraph
 from drawbar.record.stitching import CallTree, Place, Turn
-from drawbar.wire import CHAT, MESSAGES, RESPONSES
+from drawbar.wire import CHAT, GEMINI, MESSAGES, RESPONSES
 from drawbar.wire.dialect import Dialect
 
 
@@ -180,3 +180,82 @@ def test_the_calls_of_sessions_that_are_over_are_forgotten() -> None:
     assert talk.ask("2", A, assistant("b"), user("c")).follows is not None
     talk.tree.forget(["session"])
     assert talk.ask("3", A, assistant("b"), user("d")).follows is None
+
+
+def uses(*calls: tuple[str, str], text: str | None = None) -> bytes:
+    """A reply that calls a tool under these ids, each with a town."""
+    made = [
+        {
+            "id": id,
+            "type": "function",
+            "function": {"name": "weather", "arguments": orjson.dumps({"town": town}).decode()},
+        }
+        for id, town in calls
+    ]
+    return orjson.dumps({"role": "assistant", "content": text, "tool_calls": made})
+
+
+def result(id: str) -> bytes:
+    return orjson.dumps({"role": "tool", "tool_call_id": id, "content": "It rains."})
+
+
+def torn(talk: Talk, name: str, *messages: bytes, reply: bytes | None = None) -> None:
+    """A call whose reply breaks off."""
+    talk.ask(name, *messages)
+    talk.turn.open = False
+    if reply is not None:
+        talk.answer(reply)
+
+
+def test_words_of_a_torn_reply_that_are_joined_to_the_next_follow_that_one(talk: Talk) -> None:
+    torn(talk, "1", A, reply=uses(("x1", "Ba"), text="Now the others."))
+    resume = user("The connection dropped. Resume directly.")
+    assert talk.exchange("2", A, assistant("Now the others."), resume, reply=uses(("c1", "Bath"))) == ("1", "rewritten")
+    joined = uses(("c1", "Bath"), text="Now the others.")
+    assert talk.exchange("3", A, joined, result("c1"), reply=assistant("Done.")) == ("2", "rewritten")
+
+
+def test_tool_calls_of_a_torn_reply_and_of_its_repetition_in_one_message_follow_the_repetition(talk: Talk) -> None:
+    torn(talk, "1", A, reply=uses(("x1", "Bath"), ("x2", "")))
+    talk.exchange("2", A, reply=uses(("c1", "Bath"), ("c2", "Bruges")))
+    merged = uses(("x1", "Bath"), ("x2", ""), ("c1", "Bath"), ("c2", "Bruges"))
+    assert talk.exchange("3", A, merged, result("c2"), reply=assistant("Done.")) == ("2", "rewritten")
+
+
+def test_a_torn_reply_that_stays_in_the_history_before_its_repetition_is_not_the_one_that_is_followed(
+    talk: Talk,
+) -> None:
+    torn(talk, "1", A, reply=uses(("x1", "Bath")))
+    talk.exchange("2", A, reply=uses(("c1", "Bath")))
+    history = uses(("x1", "Bath")), result("x1"), uses(("c1", "Bath")), result("c1")
+    assert talk.ask("3", A, *history).follows is talk.tree.same(talk.graph.request(CHAT, [A])[0][-1])[1]
+
+
+def test_a_reply_whose_ids_its_agent_drops_is_said_again_whole() -> None:
+    talk = Talk(GEMINI)
+
+    def ask(id: str | None, *, thought: bool = False) -> bytes:
+        call = {"name": "weather", "args": {"town": "Ghent"}, **({"id": id} if id else {})}
+        thoughts = [{"text": "Hm.", "thought": True}] if thought else []
+        return orjson.dumps({"role": "model", "parts": [*thoughts, {"functionCall": call}]})
+
+    prompt = orjson.dumps({"role": "user", "parts": [{"text": "a"}]})
+    talk.exchange("1", prompt, reply=ask("c1"))
+    assert talk.exchange("2", prompt, ask(None), prompt, reply=ask("c2", thought=True)) == ("1", "exact")
+    assert talk.ask("3", prompt, ask(None), prompt, ask(None), prompt).edge == "without_reasoning"
+
+
+def test_calls_told_as_text_are_known_by_their_ids(talk: Talk) -> None:
+    for call in ("1", "2"):
+        talk.exchange(call, A, reply=uses((f"call_of_{call}", "Ghent")))
+    for call in ("1", "2"):
+        told = assistant(f"Calling tools: [{{'id': 'call_of_{call}', 'town': 'Ghent'}}]")
+        assert talk.exchange(f"after {call}", A, told, user("It rains."), reply=assistant("ok")) == (call, "rewritten")
+
+
+def test_calls_told_as_text_without_ids_are_each_followed_once(talk: Talk) -> None:
+    for call in ("1", "2"):
+        talk.exchange(call, A, reply=uses(("c", "Ghent")))
+    told = assistant("Calling tools: weather in Ghent")
+    followed = [talk.exchange(f"after {n}", A, told, user("It rains."), reply=uses(("d", "Bath"))) for n in (1, 2)]
+    assert sorted(str(call) for call, _ in followed) == ["1", "2"]

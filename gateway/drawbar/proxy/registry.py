@@ -318,8 +318,8 @@ def _recall(session: Session, past: Trajectory) -> None:
         turn = turns[call.id]
         turn.answered = call.status == "answered"
         session.tree.add(turn, Place(turns.get(call.follows or "")))
-        if call.reply is not None:
-            session.tree.replied(turn, call.reply)
+        if call.reply is not None and call.reply_body is not None:
+            session.tree.replied(turn, call.reply, DIALECTS.get(call.dialect), call.reply_body)
         node = past.nodes.get(call.reply or b"")
         if node is not None and call.response_envelope is not None:
             with suppress(BadBody):

@@ -4,22 +4,30 @@ A call follows the one whose request is the longest known beginning of its own. 
 for, since agents leave reasoning out of what they send back, or say a reply in other words: how much of it is there
 labels the edge. Where several calls had the same request (parallel agents that begin alike, a repetition), the one
 whose reply comes next is followed; else one of the same thread, before one that nothing follows yet, before the newest.
+
+What comes next may be a reply in other words: an agent that was cut off joins what it had to what came then, another one
+tells tool calls as text. Then the message is compared with the replies that may be meant; only then is any of them read.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Final, Generic, Literal, TypeAlias, TypeVar
 
+from drawbar.record.retelling import likeness, retold
 from drawbar.wire.dialect import BadBody, Dialect
+from drawbar.wire.message import Message
 
 Edge: TypeAlias = Literal["exact", "without_reasoning", "rewritten", "none"]
 """What of the followed call's reply is said again: all of it; all but its reasoning; something else; nothing."""
 
 MOST_REMEMBERED: Final = 20_000
 """Calls after which a tree forgets the older half of them."""
+
+_LATELY: Final = 16
+"""Calls, and messages, among which a reply is looked for that was told in other words."""
 
 S = TypeVar("S")
 
@@ -39,9 +47,19 @@ class Turn(Generic[S]):
     open: bool = True
     """It is under way."""
     answered: bool = False
-    followed: bool = False
+    followers: list[Turn[S]] = field(default_factory=list)
+    """The calls that go on from it."""
     said: tuple[Dialect, bytes] | None = None
     """The reply's own words, until they are compared with what its agent sends back."""
+
+    @property
+    def followed(self) -> bool:
+        return bool(self.followers)
+
+    @property
+    def cut(self) -> bool:
+        """It is over, and its reply, if there is one, is not whole."""
+        return not (self.open or self.answered)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +88,16 @@ class CallTree(Generic[S]):
         before = len(path) - len(messages)
         for at in range(len(path) - 1, -1, -1):
             turns = self._replies.get(path[at])
+            after = messages[max(0, at + 1 - before) :]
             if turns is not None:
                 turn = _preferred(turns, thread)
                 again = messages[at - before] if at >= before else None
-                return Place(turn, _edge(turn, dialect, again))
-            turns = self._leaves.get(path[at]) if at < len(path) - 1 else None
+                told = _retold([*self.same(turn.leaf), turn], dialect, after, thread) if turn.cut else None
+                return told or Place(turn, _edge(turn, dialect, again))
+            turns = self._leaves.get(path[at]) if after else None
             if turns is not None:
-                following = messages[at + 1 - before] if at + 1 >= before else None
-                return Place(_preferred(turns, thread), "rewritten" if _is_reply(dialect, following) else "none")
+                edge: Edge = "none" if _read_reply(dialect, after[0]) is None else "rewritten"
+                return _retold(turns, dialect, after, thread) or Place(_preferred(turns, thread), edge)
         return Place()
 
     def same(self, leaf: bytes | None) -> Sequence[Turn[S]]:
@@ -91,7 +111,7 @@ class CallTree(Generic[S]):
     def add(self, turn: Turn[S], place: Place[S]) -> None:
         """A call begins."""
         if place.follows is not None:
-            place.follows.followed = True
+            place.follows.followers.append(turn)
         if turn.leaf is not None:
             self._make_room()
             self._leaves.setdefault(turn.leaf, []).append(turn)
@@ -151,8 +171,34 @@ def _edge(turn: Turn[S], dialect: Dialect, again: bytes | None) -> Edge:
     return "without_reasoning" if lost else "exact"
 
 
-def _is_reply(dialect: Dialect, message: bytes | None) -> bool:
+def _retold(turns: Sequence[Turn[S]], dialect: Dialect, after: Sequence[bytes], thread: str | None) -> Place[S] | None:
+    """The place of a request in which these messages, which nobody said so, come after the beginning that it shares with
+    these calls: it follows the one whose reply is most like the last reply among them. None: none of them is."""
+    replies = (_read_reply(dialect, raw) for raw in reversed(after[-_LATELY:]))
+    again = next((said for said in replies if said is not None), None)
+    if again is None:
+        return None
+    meant: dict[int, list[tuple[Turn[S], Edge]]] = {0: []}
+    for turn in _family(turns):
+        said = _read_reply(*turn.said) if turn.said is not None else None
+        if said is not None and (alike := likeness(said, again)):
+            meant.setdefault(alike, []).append((turn, retold(said, again)))
+    edges = dict(meant[max(meant)])
+    return Place(turn := _preferred(list(edges), thread), edges[turn]) if edges else None
+
+
+def _family(turns: Sequence[Turn[S]]) -> Iterable[Turn[S]]:
+    """Calls, and those that go on from them: a few, the newest last."""
+    found = dict.fromkeys(turns[-_LATELY:])
+    for turn in turns[-_LATELY:]:
+        found |= dict.fromkeys(turn.followers[-_LATELY:])
+    return found
+
+
+def _read_reply(dialect: Dialect, message: bytes) -> Message | None:
+    """A message in normal form, if it is a model's."""
     try:
-        return message is not None and dialect.normal(message).role == "assistant"
+        said = dialect.normal(message)
     except BadBody:
-        return False
+        return None
+    return said if said.role == "assistant" else None
