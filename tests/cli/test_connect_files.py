@@ -286,14 +286,21 @@ def test_new_files_and_all_that_is_remembered_are_their_owners_alone(tmp_path: P
     assert stat.S_IMODE((tmp_path / "state").stat().st_mode) == 0o700
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_folder_that_may_not_be_written_is_named(tmp_path: Path) -> None:
-    (tmp_path / "closed").mkdir(mode=0o500)
-    with pytest.raises(ConfigurationError, match="cannot be written"):
-        put(tmp_path, tmp_path / "closed" / "a.json", Setting(("a",), 1))
+def test_what_could_not_be_written_is_named_and_not_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    file = tmp_path / "a.json"
+    file.write_text("{}")
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(ConfigurationError, match=r"a\.json cannot be written: .*No space left"):
+        put(tmp_path, file, Setting(("a",), 1))
+    assert file.read_text() == "{}"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.json", "state"]
+    assert not list((tmp_path / "state").iterdir())
 
 
-def test_nothing_half_written_is_left_when_a_file_cannot_be_replaced(tmp_path: Path) -> None:
+def test_what_is_no_file_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "a.json").mkdir()
     with pytest.raises(ConfigurationError, match="cannot be read"):
         put(tmp_path, tmp_path / "a.json", Setting(("a",), 1))

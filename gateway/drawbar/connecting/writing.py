@@ -64,7 +64,11 @@ def write(ledger: Ledger, file: Path, settings: Sequence[Setting], *, agent: str
         str(file), agent, str(root), str(backup) if backup is not None else None, doc.text, tuple(puts), folders
     )
     ledger.keep(written)  # first: what is written must be known, come what may
-    _replace(file, doc.text)
+    try:
+        _replace(file, doc.text)
+    except ConfigurationError:
+        ledger.keep(entry) if entry is not None else ledger.forget(written)
+        raise
     return Edited(file, changes, backup)
 
 
