@@ -84,9 +84,9 @@ def _loaded(text: str) -> Any:
 
 
 def inner_calls(
-    arguments: Any, tool: Callable[[str], str | None], depth: int = 0
+    arguments: Any, is_tool: Callable[[str], bool], depth: int = 0
 ) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Calls that stand inside of another call's arguments: a name that `tool` knows, and beside it its arguments.
+    """Calls that stand inside of another call's arguments: a name that is a tool's, and beside it its arguments.
 
     Some agents let their model call everything through one tool, `call(name, arguments)`, or several tools at once;
     the arguments may be an object or a text that holds one.
@@ -95,16 +95,16 @@ def inner_calls(
         arguments = _loaded(arguments) if arguments.lstrip()[:1] in ("{", "[") else None
     if depth >= _DEEPEST or not isinstance(arguments, dict | list):
         return
-    if isinstance(arguments, dict) and (call := _call(arguments, tool)) is not None:
+    if isinstance(arguments, dict) and (call := _call(arguments, is_tool)) is not None:
         yield call
         return
     for value in arguments.values() if isinstance(arguments, dict) else arguments:
-        yield from inner_calls(value, tool, depth + 1)
+        yield from inner_calls(value, is_tool, depth + 1)
 
 
-def _call(value: dict[str, Any], tool: Callable[[str], str | None]) -> tuple[str, Mapping[str, Any]] | None:
-    names = (tool(v) for v in value.values() if isinstance(v, str) and _NAME.fullmatch(v))
-    name = next((name for name in names if name is not None), None)
+def _call(value: dict[str, Any], is_tool: Callable[[str], bool]) -> tuple[str, Mapping[str, Any]] | None:
+    names = (v for v in value.values() if isinstance(v, str) and _NAME.fullmatch(v))
+    name = next((name for name in names if is_tool(name)), None)
     inner = next((found for v in value.values() if isinstance(found := _object(v), dict)), None)
     if name is None or (inner is None and len(value) > 1):
         return None

@@ -222,7 +222,7 @@ class _Walk:
             kind = type(block)
             if kind is ToolUse:
                 for slot in islice(slots, 1):
-                    for key in {slot.use.id, slot.use.name}:
+                    for key in {slot.use.id, slot.use.name, *(each.use.id for each in slot.asked)}:
                         self._put(key, slot, new, put)
             elif isinstance(block, ToolResult):
                 self._result(node, block, _media(blocks, number + 1), put)

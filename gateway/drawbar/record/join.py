@@ -49,6 +49,7 @@ class Joined:
     """id | arguments | likeness (the same but for spelling or defaults) | order (the arguments are others)"""
 
 
+_Inner = tuple[str, Mapping[str, Any]]
 _KeyOfWish = Callable[[Wish], Hashable]
 _KeyOfCall = Callable[[Called], Iterable[Hashable]]
 
@@ -64,21 +65,28 @@ class _Joining:
     def __init__(self, asked: Sequence[Asked], called: Sequence[Called]) -> None:
         self._asked = asked
         self._left = sorted(called, key=lambda call: call.started)
-        self._names = Names(call.name for call in called)
-        ranked = self._names.ranked(each.use.name for each in asked)
-        self._ranks = {name: rank for names in ranked.values() for rank, name in enumerate(names)}
-        self._wishes = [wish for each in asked for wish in self._of(each)]
+        self._names = Names((call.name for call in called), ())
+        inner = {each: self._inside(each) for each in asked}
+        used = (name for each in asked for name in (each.use.name, *(name for name, _ in inner[each])))
+        self._names = Names((call.name for call in called), used)
+        self._ranks = {name: rank for names in self._names.ranked().values() for rank, name in enumerate(names)}
+        self._wishes = [wish for each in asked for wish in self._of(each, inner[each])]
         self._found: dict[str, Joined] = {}
 
-    def _of(self, asked: Asked) -> Iterable[Wish]:
+    def _inside(self, asked: Asked) -> list[_Inner]:
+        """The calls that are made through a tool use, if it is of no tool of ours."""
+        if self._names.may_mean(asked.use.name):
+            return []
+        return list(inner_calls(asked.use.arguments, self._names.may_mean))
+
+    def _of(self, asked: Asked, inner: Sequence[_Inner]) -> Iterable[Wish]:
         """What a tool use asks for: its own tool, or those that are called through it."""
-        use = asked.use
+        use, last = asked.use, len(self._ranks)
         tool = self._names.tool(use.name)
         if tool is not None:
             return [Wish(asked, tool, use.arguments, asked.arguments, self._ranks[use.name])]
-        inner = inner_calls(use.arguments, self._names.tool)
-        through = [Wish(asked, name, given, exact(given), len(self._ranks)) for name, given in inner]
-        return through or [Wish(asked, "", None, b"", len(self._ranks))]
+        through = [Wish(asked, self._names.tool(name) or "", given, exact(given), last) for name, given in inner]
+        return through or [Wish(asked, "", None, b"", last)]
 
     def run(self) -> dict[str, Joined]:
         self._join_like("id", lambda wish: wish.asked.use.id, _ids)

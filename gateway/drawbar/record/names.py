@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import Final
 
 _SEPARATORS: Final = "_-./:"
@@ -25,37 +26,47 @@ def is_called(used: str, name: str) -> bool:
 
 
 class Names:
-    """The tools that a session called, by the names that its model used. Each used name means one tool at most."""
+    """The tools that a session called, by the names that its model used. Each used name means one tool at most.
 
-    def __init__(self, called: Iterable[str]) -> None:
+    A harness shows all tools of a server under one prefix. So a name is taken for the tool that leaves the prefix
+    which most names share, before the longest tool that it ends in: with `search` and `wiki_search` on a server,
+    `wiki_search` is the first where `wiki_wiki_search` is there too.
+    """
+
+    def __init__(self, called: Iterable[str], used: Iterable[str]) -> None:
         self._called = sorted({name for name in called if name}, key=lambda name: (-len(name), name))
-        self._known = frozenset(self._called)
-        self._found: dict[str, str | None] = {}
+        self._used = list(dict.fromkeys(used))
+        known = {name: self._meant(name) for name in self._used}
+        self._shared = Counter(prefix(name, tool) for name, tools in known.items() for tool in tools)
+        self._found = {name: self._likeliest(name, tools) for name, tools in known.items()}
+
+    def may_mean(self, used: str) -> bool:
+        """Whether a name may be one of the tools'."""
+        return bool(self._meant(used))
 
     def tool(self, used: str) -> str | None:
-        """The tool that is meant: the one of this name, else the longest in which it ends. None: none of ours."""
-        if used not in self._found:
-            self._found[used] = used if used in self._known else self._ending(used)
-        return self._found[used]
+        """The tool that is meant by a name; None: none of ours."""
+        return self._found.get(used)
 
-    def _ending(self, used: str) -> str | None:
+    def _meant(self, used: str) -> list[str]:
+        """The tools that a name ends in, the longest first; else the one that it ends in written otherwise."""
+        if found := [name for name in self._called if is_called(used, name)]:
+            return found
         folded = _fold(used)
-        for fits in (is_called, _is_folded, _is_cut):
-            found = next((name for name in self._called if fits(used if fits is is_called else folded, name)), None)
-            if found is not None:
-                return found
-        return None
+        near = (fits for fits in (_is_folded, _is_cut) if any(fits(folded, name) for name in self._called))
+        return [next(name for name in self._called if fits(folded, name)) for fits in islice(near, 1)]
 
-    def ranked(self, used: Iterable[str]) -> dict[str, list[str]]:
+    def _likeliest(self, used: str, tools: Sequence[str]) -> str | None:
+        return max(tools, key=lambda tool: self._shared[prefix(used, tool)], default=None)
+
+    def ranked(self) -> dict[str, list[str]]:
         """For each tool the names that may mean it, the likeliest first: its own, then by how many share its prefix.
 
-        A harness' own `web_search` ends like a server's `search`; but the harness shows all tools of a server under
-        one prefix.
+        A harness' own `web_search` ends like a server's `search`, but no other tool has its prefix.
         """
-        pairs = [(name, tool) for name in dict.fromkeys(used) if (tool := self.tool(name)) is not None]
-        shared = Counter(prefix(name, tool) for name, tool in pairs)
+        pairs = [(name, tool) for name, tool in self._found.items() if tool is not None]
         found: dict[str, list[str]] = {}
-        for name, tool in sorted(pairs, key=lambda pair: (pair[0] != pair[1], -shared[prefix(*pair)])):
+        for name, tool in sorted(pairs, key=lambda pair: (pair[0] != pair[1], -self._shared[prefix(*pair)])):
             found.setdefault(tool, []).append(name)
         return found
 

@@ -117,7 +117,7 @@ def _in_order(pieces: Iterable[str], text: str) -> bool:
     place = 0
     for piece in pieces:
         if _is_word(piece):
-            found = re.compile(rf"(?<![^\W_]){piece}(?![^\W_])").search(text, place)
+            found = re.compile(rf"(?:(?<![^\W_])|(?<=\\[nrt])){piece}(?![^\W_])").search(text, place)
             start = -1 if found is None else found.start()
         else:
             start = text.find(piece, place)
