@@ -88,6 +88,28 @@ async def test_a_tool_call_of_a_live_agent_is_recorded_where_its_model_asked_for
         assert joined == [f"c{call.arguments['number']}" for call in trajectory.tool_calls][: len(joined)]
 
 
+async def test_a_tool_call_that_a_model_makes_through_another_tool_is_recorded_where_it_asked_for_it(
+    serve: MakeHouse, provider: Provider
+) -> None:
+    async def answer(request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
+        completion = asks_for(provider, 5)
+        through = {"name": "mcp__wiki__double", "arguments": {"number": 5}}
+        completion["choices"][0]["message"]["tool_calls"][0]["function"] = {
+            "name": "tool_call", "arguments": json.dumps(through),
+        }  # fmt: skip
+        return web.json_response(completion)
+
+    provider.answer = answer
+    async with serve(environments={"wiki": WIKI}) as house:
+        await house.post(None, {"model": "m", "messages": [{"role": "user", "content": "hi"}]})
+        await mcp(house, "/mcp/wiki", "tools/call", name="double", arguments={"number": 5})
+        await house.gateway.recorder.commit()
+        trajectories = [house.gateway.store.trajectory(row.id) for row in house.gateway.store.sessions()]
+    assert {t.origin: [call.tool_use_id for call in t.tool_calls] for t in trajectories} == {
+        "content": ["c5"], "opened": [],
+    }  # fmt: skip
+
+
 async def test_a_tool_call_that_comes_before_the_reply_has_ended_waits_for_it(
     serve: MakeHouse, provider: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -75,7 +75,7 @@ class LastWords:
         ids = {meta[key] for key in ID_KEYS if isinstance(meta.get(key), str)}
         found = self._taken(scope, lambda use: use.id in ids) if ids else None
         if found is None:
-            names, wanted = Names([name]), exact(arguments)
+            names, wanted = Names([name], ()), exact(arguments)
             found = self._taken(scope, lambda use: _asks_for(use, names, wanted))
         return found
 
@@ -96,9 +96,9 @@ class LastWords:
 
 def _asks_for(use: ToolUse, names: Names, arguments: bytes) -> bool:
     """Whether a tool use asks for this call, by itself or through a tool that calls others."""
-    if names.tool(use.name) is not None:
+    if names.may_mean(use.name):
         return exact(use.arguments) == arguments
-    return any(exact(given) == arguments for _, given in inner_calls(use.arguments, names.tool))
+    return any(exact(given) == arguments for _, given in inner_calls(use.arguments, names.may_mean))
 
 
 def _texts(value: Any) -> Iterator[str]:
