@@ -113,6 +113,12 @@ def test_new_members_stand_as_their_neighbours_do() -> None:
     )
 
 
+def test_what_follows_a_dropped_member_does_not_fall_into_a_comment_of_the_line_before() -> None:
+    doc = document(Path("a.json"), '{ // note\n"a": 1}')
+    doc.drop(("a",))
+    assert parsed(doc.text).value == {}
+
+
 def test_tabs_line_ends_and_a_byte_order_mark_stay() -> None:
     text = '\ufeff{\r\n\t"a": 1\r\n}\r\n'
     doc = document(Path("a.json"), text)

@@ -117,6 +117,8 @@ class JsonDocument:
         before = members[at - 1] if at else None
         end = member.node.end if member.comma is None else member.comma + 1
         start = self._line_start(member)
+        if self.text[end:].partition("\n")[0].strip():
+            start = member.start  # what follows in this line must not fall into a comment of the line before
         if member is members[-1] and before is not None and before.comma is not None and member.comma is None:
             between = self.text[before.comma + 1 : start]
             start, rest = before.comma, between if between.strip() else ""
