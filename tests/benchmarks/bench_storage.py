@@ -17,7 +17,8 @@ from pathlib import Path
 import aiohttp
 import msgspec
 
-from conversations import REPLY, text
+from conversations import REPLY_TEXT, text
+from dialects import CHAT
 from drawbar.gateway import Gateway
 from drawbar.proxy.models import Models
 from drawbar.record.recorder import Recorder
@@ -57,6 +58,10 @@ def _size(value: object) -> int:
         case None | bool():
             return 1
     return 8
+
+
+REPLY = CHAT.said("assistant", REPLY_TEXT)
+"""The model's message, byte for byte as the response holds it."""
 
 
 async def converse(upstream: str, store: Store, size: int) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import random
 from typing import Protocol
 
+from dialects import CHAT, SPOKEN, Spoken
+
 _WORDS = random.Random(7)
 _VOCABULARY = ["".join(_WORDS.choices("etaoinshrdlu", k=_WORDS.randint(2, 9))) for _ in range(4000)]
 REPLY_TEXT = " ".join(_VOCABULARY[:60]).encode()
 PACED = b"Answer slowly."
 """A system prompt that the scripted model takes at its word. A field would not do: some proxies set their own."""
-REPLY = b'{"role":"assistant","content":"' + REPLY_TEXT + b'"}'
-"""The model's message, byte for byte as the response holds it: a client that sends it back sends what is known."""
 
 
 def text(seed: int | str, size: int) -> bytes:
@@ -32,20 +32,21 @@ class Small:
 
     size = 2048
 
-    def __init__(self, seed: str, *, system: bytes = b"Answer briefly.", stream: bool = False) -> None:
+    def __init__(
+        self, seed: str, *, spoken: Spoken = CHAT, system: bytes = b"Answer briefly.", stream: bool = False
+    ) -> None:
         self._count = 0
         self._seed = seed.encode()
-        head = b'{"model":"scripted",' + (b'"stream":true,' if stream else b"")
-        said = b'"messages":[{"role":"system","content":"%s"},{"role":"user","content":"' % system
-        self._head = head + said
+        begin, self._end = spoken.said("user", b"\0").split(b"\0")
+        self._head = spoken.opening(system, stream=stream) + begin
         self._words = text(seed, 64 * 1024)
 
     def next(self) -> bytes:
         self._count += 1
         start = self._count * 37 % 60_000
         opening = b"%s%s %d " % (self._head, self._seed, self._count)
-        filling = self._words[start : start + self.size - len(opening) - 4]
-        return b"".join((opening, filling, b'"}]}'))
+        filling = self._words[start : start + self.size - len(opening) - len(self._end) - 2]
+        return b"".join((opening, filling, self._end, b"]}"))
 
 
 class Long:
@@ -55,14 +56,15 @@ class Long:
     what it says and every request still extends what was said before.
     """
 
-    def __init__(self, seed: str, *, messages: int = 60, size: int = 190_000, turns: int = 25) -> None:
+    def __init__(
+        self, seed: str, *, spoken: Spoken = CHAT, messages: int = 60, size: int = 190_000, turns: int = 25
+    ) -> None:
         self._seed = seed
         self._turns = turns
-        said = []
-        for n in range(messages):
-            role = b"system" if n == 0 else b"user" if n % 2 else b"assistant"
-            said.append(b'{"role":"%s","content":"%s"}' % (role, text(f"{seed}/{n}", size // messages)))
-        self._base = b'{"model":"scripted","messages":[' + b",".join(said)
+        self._spoken = spoken
+        texts = [text(f"{seed}/{n}", size // messages) for n in range(messages)]
+        said = (spoken.said("user" if n % 2 else "assistant", words) for n, words in enumerate(texts[1:], start=1))
+        self._base = spoken.opening(texts[0]) + b",".join(said)
         self._said = bytearray(self._base)
         self._count = 0
 
@@ -71,8 +73,8 @@ class Long:
         if turn == 0:
             self._said = bytearray(self._base)
         else:
-            self._said += b"," + REPLY
-        self._said += b',{"role":"user","content":"%s"}' % text(f"{self._seed}+{self._count}", 400)
+            self._said += b"," + self._spoken.said("assistant", REPLY_TEXT)
+        self._said += b"," + self._spoken.said("user", text(f"{self._seed}+{self._count}", 400))
         self._count += 1
         return bytes(self._said) + b"]}"
 
@@ -95,17 +97,18 @@ class ToolCalls:
         ) % (self._count, self._tool, self._seed, self._count)
 
 
-def conversation(shape: str, seed: str) -> Conversation:
+def conversation(shape: str, seed: str, dialect: str = "chat") -> Conversation:
     """By the name that the load generator was given."""
+    spoken = SPOKEN[dialect]
     match shape:
         case "small":
-            return Small(seed)
+            return Small(seed, spoken=spoken)
         case "long":
-            return Long(seed)
+            return Long(seed, spoken=spoken)
         case "burst":
-            return Small(seed, stream=True)
+            return Small(seed, spoken=spoken, stream=True)
         case "paced":
-            return Small(seed, system=PACED, stream=True)
+            return Small(seed, spoken=spoken, system=PACED, stream=True)
         case _ if shape.startswith("tool:"):
             return ToolCalls(seed, shape.removeprefix("tool:"))
     raise ValueError(f"No conversation of the shape {shape!r}.")

@@ -15,13 +15,14 @@ from drawbar.record.store import Store
 from drawbar.serving import serving
 from drawbar.sessions import SessionSpec
 from drawbar.task import Limits
+from drawbar.wire import DIALECTS
 from workload import environment
 
 
 async def serve(upstream: str, store: str, sessions: int, tools: bool) -> None:
     """Until the process is ended."""
     spec = SessionSpec(environment="benchmark" if tools else None, limits=Limits())
-    models = Models(base_url=f"{upstream}/v1", api_key="none")
+    models = Models(base_url=f"{upstream}/v1", api_key="none", dialects=list(DIALECTS))
     served = {"benchmark": environment()} if tools else {}
     async with Gateway(Store.open(store), models, environments=served) as gateway, serving(gateway) as url:
         settle()

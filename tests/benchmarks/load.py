@@ -15,11 +15,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import uvloop
 
 from conversations import Conversation, conversation
+from dialects import spoken_at
 from processes import cpu_seconds, finished
 
 _SETTLE = 0.03
@@ -121,7 +122,8 @@ async def generate(job: Job, seed: str) -> dict[str, Any]:
     for n in range(job.concurrency):
         where = urlsplit(job.urls[n % len(job.urls)])
         _, client = await loop.create_connection(Client, where.hostname or "", where.port or 80)
-        connections.append((client, _head(job, n), conversation(job.shape, f"{seed}-{n}")))
+        said = conversation(job.shape, f"{seed}-{n}", spoken_at(_target(where)))
+        connections.append((client, _head(job, n), said))
     send = partial(_send if job.turns is None else _send_in_sessions, job)
     await asyncio.gather(*(send(*connection, job.warmup) for connection in connections))
     before, begun = _cpu(job), time.perf_counter()
@@ -138,9 +140,13 @@ async def generate(job: Job, seed: str) -> dict[str, Any]:
     }
 
 
+def _target(where: SplitResult) -> str:
+    return f"{where.path}?{where.query}" if where.query else where.path
+
+
 def _head(job: Job, number: int) -> bytes:
     where = urlsplit(job.urls[number % len(job.urls)])
-    lines = [f"POST {where.path} HTTP/1.1", f"Host: {where.netloc}", "Content-Type: application/json", *job.headers]
+    lines = [f"POST {_target(where)} HTTP/1.1", f"Host: {where.netloc}", "Content-Type: application/json", *job.headers]
     if job.keys:
         lines.append(f"Authorization: Bearer {job.keys[number % len(job.keys)]}")
     return "\r\n".join(lines).encode() + b"\r\n"

@@ -72,7 +72,7 @@ async def relay_aiohttp(upstream: str) -> None:
         async def forward(request: web.Request) -> web.StreamResponse:
             body = await request.read()
             headers = {"Content-Type": request.content_type}
-            async with session.post(upstream + request.path, data=body, headers=headers) as answer:
+            async with session.post(upstream + request.path_qs, data=body, headers=headers) as answer:
                 if answer.content_type != "text/event-stream":
                     return web.Response(
                         status=answer.status, body=await answer.read(), content_type=answer.content_type
