@@ -60,9 +60,11 @@ def match(wishes: Sequence[Wish], calls: Sequence[C]) -> list[tuple[Wish, C]]:
         return [(wishes[0], calls[0])]
     pairs: list[tuple[Wish, C]] = []
     left = list(_without_shown(wishes, calls, pairs))
-    for rank in sorted({wish.rank for wish in wishes}):
-        queue = _Queue(wish for wish in wishes if wish.rank == rank)
-        left = [call for call in left if not _took(queue.of(call.started), call, pairs)]
+    queues = [_Queue(wish for wish in wishes if wish.rank == rank) for rank in sorted({wish.rank for wish in wishes})]
+    for queue in queues:
+        left = [call for call in left if not _took(queue.before(call.started), call, pairs)]
+    for queue in queues:
+        left = [call for call in left if not _took(queue.all(call.started), call, pairs)]
     return pairs
 
 
@@ -87,9 +89,9 @@ def _without_shown(wishes: Sequence[Wish], calls: Sequence[C], pairs: list[tuple
         said = call.said
         text = "" if said is None else said.text.strip()
         same = queues.get(text)
-        if text and same is not None and _took(same.of(call.started), call, pairs):
+        if text and same is not None and _took(same.all(call.started), call, pairs):
             continue
-        if said is None or not text or not _took(_holding(said, everyone.of(call.started)), call, pairs):
+        if said is None or not text or not _took(_holding(said, everyone.all(call.started)), call, pairs):
             yield call
 
 
@@ -109,12 +111,16 @@ class _Queue:
         self._replies = sorted(replies.values(), key=lambda uses: uses[0].asked.since)
         self._starts = [uses[0].asked.since for uses in self._replies]
 
-    def of(self, started: float) -> Iterator[Wish]:
-        """Those for a call that started then, the likeliest first; of replies that came later, if all else fails."""
+    def before(self, started: float) -> Iterator[Wish]:
+        """Those that a call may be for that started then, the likeliest first."""
         place = bisect_left(self._starts, started) - 1
         while place >= 0:
             yield from self._free(place)
             place -= 1
+
+    def all(self, started: float) -> Iterator[Wish]:
+        """Those of later replies too, behind them: clocks may differ."""
+        yield from self.before(started)
         place = bisect_left(self._starts, started)
         while place < len(self._replies):
             there = len(self._replies)
