@@ -13,16 +13,22 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from drawbar.errors import ConfigurationError
+from drawbar.proxy.client import TEAR
 
 ASGIApp = Callable[[Any, Any, Any], Awaitable[None]]
 
 
 class _Protocol(HttpToolsProtocol):
-    """Logs no requests, however the program around us sets its logs up: session keys stand in URLs."""
+    """Logs no requests, however the program around us sets its logs up: session keys stand in URLs. Lets a connection
+    be closed in the middle of an answer."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self.access_log = False
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.scope["extensions"] = {TEAR: {"close": self.transport.close}}
 
 
 class _Server(uvicorn.Server):

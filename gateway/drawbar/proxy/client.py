@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final, TypeAlias
 
+import anyio
+
 from drawbar.proxy.upstream import Headers
 
 Scope: TypeAlias = MutableMapping[str, Any]
@@ -18,6 +20,10 @@ BODY_PATIENCE = 60.0
 """Seconds for which the next part of a request's body is waited for."""
 _WATCH_AFTER: Final = 0.05
 """Seconds after which somebody watches whether the client leaves: most exchanges are over before, and save a task."""
+
+TEAR: Final = "drawbar.tear"
+"""The extension by which our server lets an application close a connection: `close`, a function without arguments."""
+_TEAR_PATIENCE: Final = 5.0
 
 _TOO_SLOW: Final = b'{"error":{"message":"The body did not come.","type":"timeout","code":"timeout"}}'
 
@@ -96,6 +102,18 @@ class Client:
 
     async def write(self, data: bytes, *, last: bool = False) -> None:
         await self._put({"type": "http.response.body", "body": data, "more_body": not last})
+
+    async def tear(self) -> bool:
+        """Close the connection in the middle of the answer, once what was written is sent; False: the server cannot."""
+        extension = (self.scope.get("extensions") or {}).get(TEAR)
+        if extension is None or self.left:
+            return self.left
+        extension["close"]()
+        with anyio.move_on_after(_TEAR_PATIENCE):
+            while (await self.receive())["type"] != "http.disconnect":
+                pass
+        self.left = True
+        return True
 
     async def _put(self, message: dict[str, Any]) -> None:
         if self.left:

@@ -24,7 +24,7 @@ _ROOM: Final = 32 * 1024 * 1024
 class Flight:
     """One answer: under way, then finished. Retries that join it get what was said before and what comes."""
 
-    __slots__ = ("_parts", "_waiting", "call", "finished", "followers", "good", "head", "on_empty", "size")
+    __slots__ = ("_parts", "_waiting", "call", "finished", "followers", "good", "head", "on_empty", "size", "torn")
 
     def __init__(self, call: Call) -> None:
         self.call = call
@@ -32,6 +32,8 @@ class Flight:
         self.finished = False
         self.good = False
         """It ends, or ended, with a whole answer that is recorded."""
+        self.torn = False
+        """It broke off, and so does what its followers get."""
         self.followers = 0
         self.on_empty: Callable[[], None] | None = None
         """Called when the last follower has left before the end."""
@@ -68,7 +70,9 @@ class Flight:
             while not client.left:
                 parts, at = self._parts[at:], len(self._parts)
                 if self.finished:
-                    await client.write(b"".join(parts), last=True)
+                    await client.write(b"".join(parts), last=not self.torn)
+                    if self.torn:
+                        await client.tear()
                     return
                 if parts:
                     await client.write(b"".join(parts))
@@ -145,6 +149,13 @@ class Outlet:
         if self.flight is not None and data:
             self.flight.add(data)
         await self.client.write(data, last=True)
+
+    async def tear(self) -> bool:
+        """Break the answer off where it is, as the upstream did; False: the server cannot."""
+        torn = await self.client.tear()
+        if self.flight is not None:
+            self.flight.torn = torn
+        return torn
 
     async def keepalive(self, data: bytes) -> None:
         """Something for this connection alone."""

@@ -172,9 +172,8 @@ class _HttpReply:
         return data.replace(self._secret, b"***") if self._secret else data
 
     def _broken(self, error: Exception) -> UpstreamError:
-        return UpstreamError(
-            "upstream_broken", f"{self._name} broke off its answer: {why_unreachable(error)}", retry=True
-        )
+        said = f"{self._name} broke off its answer: {why_unreachable(error)}"
+        return UpstreamError("upstream_broken", said, retry=True, torn=not isinstance(error, TimeoutError))
 
 
 def _proxy(url: str) -> str | None:

@@ -316,6 +316,8 @@ class Relay:
         self._hush()
         if not stored:
             await self._say(503, "The answer could not be recorded, so it is not given.", "recorder_failed")
+        elif error.torn and self._out.started and await self._out.tear():
+            pass  # agents know what to do about a connection that breaks; of an error in so many words many of them die
         elif self._out.started or error.body is None:
             await self._say(error.status, str(error), error.code, *self._again(error))
         else:

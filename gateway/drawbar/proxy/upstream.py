@@ -95,6 +95,7 @@ class UpstreamError(RuntimeError):
         body: bytes | None = None,
         retry: bool | None = None,
         body_seen: bytes | None = None,
+        torn: bool = False,
     ) -> None:
         super().__init__(message)
         self.cause = cause
@@ -109,6 +110,8 @@ class UpstreamError(RuntimeError):
         """What came, whether or not it can be read: for the record."""
         self.retry = retry
         """Whether asking again may help, where that is known; None: by status."""
+        self.torn = torn
+        """The connection broke off in the middle of the answer."""
 
 
 def header(headers: Headers, name: bytes) -> bytes | None:
