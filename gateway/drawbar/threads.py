@@ -86,6 +86,7 @@ class _Sorting:
         self._said: deque[Call] = deque(maxlen=_LATELY)
         self._lately: deque[Call] = deque(maxlen=_LATELY)
         self._started: set[tuple[str, str]] = set()
+        self._results: dict[str, str] | None = None
         self.drafts: list[_Draft] = []
         for call in calls:
             draft = self._draft(call)
@@ -200,7 +201,7 @@ class _Sorting:
 
     def _starter(self, opening: Sequence[Message], call: Call) -> tuple[Call, str] | None:
         """The tool use in whose arguments a conversation's first words stand, and the call that made it. Of several
-        that say the same, one that has started nothing yet."""
+        that say the same, the one whose result names the thread, else one that has started nothing yet."""
         words = [text for message in opening if message.role == "user" if (text := message.text.strip())]
         found = [
             (earlier, use.id)
@@ -210,10 +211,19 @@ class _Sorting:
             if any(len(text) >= _TELLING and text in word for text in _texts(use.arguments) for word in words)
         ]
         fresh = [(earlier, id) for earlier, id in found if (earlier.id, id) not in self._started]
-        starter = next(iter(fresh or found), None)
+        starter = self._telling(fresh, call.thread) or next(iter(fresh or found), None)
         if starter is not None:
             self._started.add((starter[0].id, starter[1]))
         return starter
+
+    def _telling(self, uses: Sequence[tuple[Call, str]], thread: str | None) -> tuple[Call, str] | None:
+        """Of tool uses that may have started a thread, the one whose result names it."""
+        if thread is None or len(uses) < 2:
+            return None
+        if self._results is None:
+            results = (result for node in self._nodes.values() for result in node.message.tool_results)
+            self._results = {result.tool_use_id: result.text for result in results}
+        return next((use for use in uses if thread in self._results.get(use[1], "")), None)
 
 
 def _carries(text: str, said: str) -> bool:

@@ -272,3 +272,40 @@ async def test_a_conversation_that_was_made_shorter_stays_in_its_session(house: 
     await agent.ask([user(f"What we did so far:\n{summary}\nGo on.")])
     (trajectory,) = await recorded(house)
     assert trajectory.turns == 3
+
+
+async def test_words_that_are_added_to_what_was_not_answered_go_on_from_it(
+    serve: MakeHouse, provider: Provider
+) -> None:
+    """Claude Code's ways: after a failure its user's next words come in the same message, also in a new process."""
+    statuses = iter([403, 200, 200, 403, 200])
+
+    async def answer(request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
+        reply = {"id": "msg_1", "type": "message", "role": "assistant", "content": [{"type": "text", "text": "yes"}]}
+        return web.json_response({**reply, "usage": {"input_tokens": 1, "output_tokens": 1}}, status=next(statuses))
+
+    provider.answer = answer
+    headers = {"x-claude-code-session-id": "s1"}
+
+    def said(*texts: str) -> dict[str, Any]:
+        return {"role": "user", "content": [{"type": "text", "text": text} for text in texts]}
+
+    async def ask(house: House, *messages: dict[str, Any]) -> None:
+        body = {"model": "m", "max_tokens": 9, "messages": messages}
+        await (await house.post(None, body, path="/v1/messages", headers=headers)).read()
+
+    async with serve() as house:
+        await ask(house, said("a"))
+    yes = {"role": "assistant", "content": [{"type": "text", "text": "yes"}]}
+    async with serve() as house:
+        await ask(house, said("a", "b"))
+        await ask(house, said("a", "b"), yes, said("c"))
+        await ask(house, said("a", "b"), yes, said("c"), yes, said("d"))
+        await ask(house, said("a", "b"), yes, said("c"), yes, said("d", "e"))
+        (trajectory,) = await recorded(house)
+    ids = [call.id for call in trajectory.calls]
+    assert [call.follows for call in trajectory.calls] == [None, *ids[:4]]
+    assert [call.edge for call in trajectory.calls] == [None, "none", "exact", "exact", "none"]
+    assert [thread.name for thread in trajectory.threads] == ["main"]
+    assert {finding.name for finding in trajectory.health} == {"failed_call"}
+    assert trajectory.messages[0].text == "ab"

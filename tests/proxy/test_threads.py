@@ -130,6 +130,18 @@ async def test_sub_agents_that_begin_alike_are_joined_to_one_tool_call_each(work
     assert {thread.tool_use_id for thread in agents} == {"c1", "c2"}
 
 
+async def test_a_result_that_names_a_sub_agent_tells_which_of_two_tool_calls_started_it(work: Work) -> None:
+    """opencode's ways: results begin with the session of the sub-agent, and parallel ones begin in any order."""
+    said = await work.call([user("go")], uses(("c1", "task", {"prompt": PROMPT}), ("c2", "task", {"prompt": PROMPT})))
+    for name in ("ses_two", "ses_one"):
+        named = {"user_agent": "opencode/1", "x_session_id": name, "x_parent_session_id": "ses_main"}
+        await work.call([user(PROMPT)], "The Lys.", **named)
+    results = [result("c1", '<task id="ses_one">The Lys.</task>'), result("c2", '<task id="ses_two">The Lys.</task>')]
+    await work.call([*said, *results], "It is the Lys.")
+    agents = {thread.calls[0].thread: thread for thread in await work.threads() if thread.kind == "sub_agent"}
+    assert {name: thread.tool_use_id for name, thread in agents.items()} == {"ses_one": "c1", "ses_two": "c2"}
+
+
 async def test_threads_that_the_agent_names_are_kept_apart_whatever_they_say(work: Work) -> None:
     def names(agent: str, parent: str | None = None) -> dict[str, str]:
         more = {"x_claude_code_parent_agent_id": parent} if parent is not None else {}
@@ -164,6 +176,17 @@ async def test_a_compaction_that_its_agent_names_is_believed(work: Work) -> None
     await work.call([user("Another model worked on this. It said hello.")], "so long")
     assert [name for name, _, _ in await work.told()] == ["main", "compaction 1"]
     assert (await work.told())[0][1] == [0, 2]
+
+
+async def test_a_history_that_was_made_shorter_is_not_written_anew(work: Work) -> None:
+    """Codex' ways: what its user said stays, the summary takes the place of all the rest."""
+    turn = {"x_codex_turn_metadata": json.dumps({"request_kind": "compaction"}), "session_id": "s", "thread_id": "s"}
+    said = await work.call([user("rivers?")], uses(("c1", "look", {"at": "Ghent"})))
+    await work.call([*said, result("c1", "a river"), user("Create a handoff summary.")], SUMMARY, **turn)
+    said = await work.call([user("rivers?"), user(f"Another model began this work. {SUMMARY}")], "The Lys.")
+    await work.call([*said, user("bye")], "so long")
+    assert await work.told() == [("main", [0, 2, 3], None), ("compaction 1", [1], "main")]
+    assert not (await work.house.trajectory(work.session)).health
 
 
 async def test_a_history_that_was_written_anew_is_the_same_conversation(work: Work) -> None:

@@ -40,6 +40,12 @@ class Talk:
         node, _, _ = self.graph.reply(self.dialect, turn.leaf, message)
         self.tree.replied(turn, node, self.dialect, message)
 
+    def fail(self, *messages: bytes) -> None:
+        """The last call, which asked this, comes to nothing."""
+        self.turn.open = False
+        path, _ = self.graph.request(self.dialect, messages)
+        self.tree.broke_off(self.turn, path[-2] if len(path) > 1 else None, self.dialect, messages[-1])
+
     def exchange(
         self, name: str, *messages: bytes, reply: bytes, thread: str | None = None
     ) -> tuple[str | None, object]:
@@ -259,3 +265,53 @@ def test_calls_told_as_text_without_ids_are_each_followed_once(talk: Talk) -> No
     told = assistant("Calling tools: weather in Ghent")
     followed = [talk.exchange(f"after {n}", A, told, user("It rains."), reply=uses(("d", "Bath"))) for n in (1, 2)]
     assert sorted(str(call) for call, _ in followed) == ["1", "2"]
+
+
+def blocks(*texts: str) -> bytes:
+    said = [{"type": "text", "text": text} for text in texts]
+    said[-1]["cache_control"] = {"type": "ephemeral"}  # type: ignore[assignment]
+    return orjson.dumps({"role": "user", "content": said})
+
+
+def test_what_was_not_answered_is_followed_by_a_message_that_says_more() -> None:
+    talk = Talk(MESSAGES)
+    talk.ask("1", blocks("a"))
+    talk.fail(blocks("a"))
+    place = talk.ask("2", blocks("a", "b"))
+    assert place.follows is not None
+    assert (place.follows.call, place.edge) == ("1", "none")
+    talk.answer(assistant("c"))
+    asked = [blocks("a", "b"), assistant("c"), blocks("d")]
+    assert talk.ask("3", *asked).edge == "exact"
+    talk.fail(*asked)
+    place = talk.ask("4", *asked[:2], blocks("d", "Your response was cut off."))
+    assert place.follows is not None
+    assert (place.follows.call, place.edge) == ("3", "none")
+
+
+def test_only_a_longer_message_of_the_same_thread_goes_on_from_what_was_not_answered() -> None:
+    talk = Talk(MESSAGES)
+    talk.ask("1", blocks("a", "b"))
+    assert talk.ask("open", blocks("a", "b", "c")).follows is None  # "1" may still be answered
+    talk.turn = talk.tree.same(talk.graph.request(MESSAGES, [blocks("a", "b")])[0][-1])[0]
+    talk.fail(blocks("a", "b"))
+    assert talk.ask("2", blocks("a", "b")).follows is None
+    assert talk.ask("3", blocks("a")).follows is None
+    assert talk.ask("4", blocks("b", "a", "c")).follows is None
+    assert talk.ask("5", blocks("a", "b", "c"), thread="another").follows is None
+    place = talk.ask("6", blocks("a", "b", "c"))
+    assert place.follows is not None
+    assert place.follows.call == "1"
+
+
+def test_few_failures_are_remembered_after_one_message() -> None:
+    talk = Talk(MESSAGES)
+    for n in range(20):
+        talk.ask(str(n), blocks(str(n)))
+        talk.fail(blocks(str(n)))
+    assert talk.ask("x", blocks("0", "more")).follows is None
+    place = talk.ask("y", blocks("19", "more"))
+    assert place.follows is not None
+    assert place.follows.call == "19"
+    talk.tree.forget(["session"])
+    assert talk.ask("z", blocks("18", "more")).follows is None

@@ -59,6 +59,8 @@ class Call:
         """What became of that wish."""
         self.told: Tokens | None = None
         """What a provider told of tokens that the answer does not carry, because it was translated."""
+        self._last: tuple[bytes | None, bytes] | None = None
+        """The request's last message, and the node that it follows."""
         self.counted = False
         """Whether it became a turn."""
         self.row = CallRow(
@@ -84,6 +86,8 @@ class Call:
         self.continued = there.known
         place = session.tree.find(self.dialect, there.path, there.messages, self.turn.thread)
         self.turn.leaf = there.leaf
+        if there.messages:
+            self._last = there.path[-2] if len(there.path) > 1 else None, there.messages[-1]
         session.tree.add(self.turn, place)
         found: list[Row] = list(there.rows)
         envelope, blobs = graph.blob(request.envelope)
@@ -121,7 +125,7 @@ class Call:
             request_envelope=name,
             ended=time.time(),
         )
-        self.turn.open = False
+        self._over(False)
         if self.session.live:
             self.session.trouble = cause
         return self._and_session([*rows, self.row])
@@ -176,7 +180,7 @@ class Call:
         seen: bytes | None = None,
     ) -> list[Row]:
         graph, rows = self.session.graph, list[Row]()
-        self.turn.open, self.turn.answered = False, status == "answered"
+        self._over(status == "answered")
         reply = reply_body = envelope = None
         if response is not None and response.message is not None:
             try:
@@ -216,6 +220,13 @@ class Call:
         if cause not in ("client_left", "cancelled"):  # the agent's own doing, or ours: no failure
             self.session.trouble = cause
         return self._and_session(rows)
+
+    def _over(self, answered: bool) -> None:
+        """Let later calls know whether this one came to something."""
+        self.turn.open, self.turn.answered = False, answered
+        if not answered and self._last is not None:
+            before, last = self._last
+            self.session.tree.broke_off(self.turn, before, self.dialect, last)
 
     def _name(self, response: Response, reply: bytes) -> None:
         """Let later requests go on from this reply by its name."""

@@ -30,6 +30,10 @@ def restitched(calls: Sequence[Call], nodes: Mapping[bytes, Node], dialects: Map
         tree.add(turn, place)
         if call.reply is not None:
             tree.replied(turn, call.reply)
+        if call.status == "answered":
+            turn.answered = True
+        else:
+            tree.broke_off(turn, path[-1].parent, dialect, path[-1].body)
         follows = place.follows.call if place.follows is not None else None
         found.append(replace(call, follows=follows, edge=place.edge))
     return found

@@ -5,8 +5,9 @@ for, since agents leave reasoning out of what they send back, or say a reply in 
 labels the edge. Where several calls had the same request (parallel agents that begin alike, a repetition), the one
 whose reply comes next is followed; else one of the same thread, before one that nothing follows yet, before the newest.
 
-What comes next may be a reply in other words: an agent that was cut off joins what it had to what came then, another one
-tells tool calls as text. Then the message is compared with the replies that may be meant; only then is any of them read.
+What comes next may be a reply in other words: an agent that was cut off joins what it had to what came then, another
+one tells tool calls as text. Then the message is compared with the replies that may be meant; only then is any of them
+read.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ Edge: TypeAlias = Literal["exact", "without_reasoning", "rewritten", "none"]
 
 MOST_REMEMBERED: Final = 20_000
 """Calls after which a tree forgets the older half of them."""
+
+MOST_BROKEN: Final = 8
+"""Calls without a whole reply that are remembered of those that asked after the same message."""
 
 _LATELY: Final = 16
 """Calls, and messages, among which a reply is looked for that was told in other words."""
@@ -51,6 +55,8 @@ class Turn(Generic[S]):
     """The calls that go on from it."""
     said: tuple[Dialect, bytes] | None = None
     """The reply's own words, until they are compared with what its agent sends back."""
+    last: tuple[Dialect, bytes] | None = None
+    """The last message of its request, where it was not answered in full."""
 
     @property
     def followed(self) -> bool:
@@ -73,9 +79,10 @@ class Place(Generic[S]):
 class CallTree(Generic[S]):
     """The calls by what was said in them."""
 
-    __slots__ = ("_leaves", "_most", "_replies")
+    __slots__ = ("_broken", "_leaves", "_most", "_replies")
 
     def __init__(self, most: int = MOST_REMEMBERED) -> None:
+        self._broken: dict[bytes, list[Turn[S]]] = {}
         self._leaves: dict[bytes, list[Turn[S]]] = {}
         self._replies: dict[bytes, list[Turn[S]]] = {}
         self._most = most
@@ -96,9 +103,22 @@ class CallTree(Generic[S]):
                 return told or Place(turn, _edge(turn, dialect, again))
             turns = self._leaves.get(path[at]) if after else None
             if turns is not None:
-                edge: Edge = "none" if _read_reply(dialect, after[0]) is None else "rewritten"
-                return _retold(turns, dialect, after, thread) or Place(_preferred(turns, thread), edge)
+                return _retold(turns, dialect, after, thread) or Place(
+                    _preferred(turns, thread), _passing(dialect, after)
+                )
+            if at >= before and (
+                cut := self._longer(path[at - 1] if at else b"", dialect, messages[at - before], thread)
+            ):
+                return Place(cut, _passing(dialect, after))
         return Place()
+
+    def _longer(self, before: bytes, dialect: Dialect, message: bytes, thread: str | None) -> Turn[S] | None:
+        """The call without a whole reply whose last message is the beginning of this one: some agents put what they say
+        next into the message that was not answered."""
+        for turn in reversed(self._broken.get(before, ())):
+            if turn.thread == thread and turn.cut and turn.last is not None and _is_longer(turn.last, dialect, message):
+                return turn
+        return None
 
     def same(self, leaf: bytes | None) -> Sequence[Turn[S]]:
         """The calls that were asked the same, the oldest first."""
@@ -123,21 +143,29 @@ class CallTree(Generic[S]):
             turn.said = dialect, message
         self._replies.setdefault(reply, []).append(turn)
 
+    def broke_off(self, turn: Turn[S], before: bytes | None, dialect: Dialect, last: bytes) -> None:
+        """A call is over without a whole reply. `last`: the last message of its request, which follows `before`."""
+        turn.last = dialect, last
+        self._broken[before or b""] = [*self._broken.pop(before or b"", ())[1 - MOST_BROKEN :], turn]
+        while len(self._broken) > self._most:
+            del self._broken[next(iter(self._broken))]
+
     def take(self, other: CallTree[S]) -> None:
         """Take in the calls of another tree."""
-        for mine, its in ((self._leaves, other._leaves), (self._replies, other._replies)):
+        theirs = (other._leaves, other._replies, other._broken)
+        for mine, its in zip((self._leaves, self._replies, self._broken), theirs, strict=True):
             for node, turns in its.items():
                 mine.setdefault(node, []).extend(turns)
 
     def clear(self) -> None:
         """Forget all of it."""
-        self._leaves.clear()
-        self._replies.clear()
+        for known in (self._leaves, self._replies, self._broken):
+            known.clear()
 
     def forget(self, sessions: Iterable[S]) -> None:
         """Forget the calls of sessions that are over."""
         gone = set(map(id, sessions))
-        for known in (self._leaves, self._replies):
+        for known in (self._leaves, self._replies, self._broken):
             for node, turns in list(known.items()):
                 left = [turn for turn in turns if id(turn.session) not in gone]
                 if left:
@@ -172,8 +200,8 @@ def _edge(turn: Turn[S], dialect: Dialect, again: bytes | None) -> Edge:
 
 
 def _retold(turns: Sequence[Turn[S]], dialect: Dialect, after: Sequence[bytes], thread: str | None) -> Place[S] | None:
-    """The place of a request in which these messages, which nobody said so, come after the beginning that it shares with
-    these calls: it follows the one whose reply is most like the last reply among them. None: none of them is."""
+    """The place of a request in which these messages, which nobody said so, come after the beginning that it shares
+    with these calls: it follows the one whose reply is most like the last reply among them. None: none of them is."""
     replies = (_read_reply(dialect, raw) for raw in reversed(after[-_LATELY:]))
     again = next((said for said in replies if said is not None), None)
     if again is None:
@@ -193,6 +221,21 @@ def _family(turns: Sequence[Turn[S]]) -> Iterable[Turn[S]]:
     for turn in turns[-_LATELY:]:
         found |= dict.fromkeys(turn.followers[-_LATELY:])
     return found
+
+
+def _passing(dialect: Dialect, after: Sequence[bytes]) -> Edge:
+    """The edge to a call whose reply does not come next, where these messages do."""
+    return "rewritten" if after and _read_reply(dialect, after[0]) is not None else "none"
+
+
+def _is_longer(last: tuple[Dialect, bytes], dialect: Dialect, message: bytes) -> bool:
+    """Whether a message begins with all blocks of another, and says more."""
+    try:
+        old, new = last[0].normal(last[1]), dialect.normal(message)
+    except BadBody:
+        return False
+    said = len(old.blocks)
+    return new.role != "assistant" and len(new.blocks) > said > 0 and new.blocks[:said] == old.blocks
 
 
 def _read_reply(dialect: Dialect, message: bytes) -> Message | None:
