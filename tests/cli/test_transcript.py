@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 from rich.console import Console
 
-from drawbar.cli.transcript import CHARACTERS, LINES, print_transcript
+from drawbar.cli.transcript import CHARACTERS, LINES, as_json, print_transcript
 from drawbar.task import Task
 from drawbar.trajectory import Call, Finding, Node, Score, ToolCall, Trajectory
 from drawbar.wire.message import Block, Media, Message, Reasoning, Text, ToolResult, ToolUse
@@ -81,7 +82,10 @@ TRAJECTORY = Trajectory(
         Score(name="right", kind="reward", value=1.0, weight=1.0, rubric_version="v", explanation="as in the book"),
         Score(name="style", kind="metric", value=None, weight=0.0, rubric_version="v", error="it raised"),
     ),
-    health=(Finding("truncated_result", "look was cut"),),
+    health=(
+        *(Finding("missing_usage", f"call {n} has no token counts", "note") for n in range(5)),
+        Finding("truncated_tool_result", "look was cut", "warning"),
+    ),
 )
 
 
@@ -93,9 +97,29 @@ def test_a_session_is_told_from_its_task_to_its_health() -> None:
         "[bold]not markup[/bold]", "hm",
         '→ look(word="tide")', "sea/look  250 ms  error  the model saw it truncated", "The Moon.", "[image: data:...]",
         "1 more branch of this conversation", "model call 2 failed: upstream_unavailable: HTTP 503", "as in the book",
-        "it raised", "reward 1.000", "truncated_result: look was cut",
+        "it raised", "reward 1.000", "warning  truncated_tool_result",
+        "look was cut", "note  missing_usage", "… 2 more (--full)",
     ):  # fmt: skip
         assert part in out, part
+
+
+def test_the_gravest_findings_come_first_and_all_of_them_are_json() -> None:
+    out = printed(TRAJECTORY, full=True)
+    assert out.index("truncated_tool_result") < out.index("missing_usage")
+    assert out.count("has no token counts") == 5
+    assert as_json(TRAJECTORY)["health"][0] == {
+        "name": "truncated_tool_result", "detail": "look was cut", "severity": "warning", "call": None,
+        "tool_call": None,
+    }  # fmt: skip
+    assert "health: good" in printed(replace(TRAJECTORY, health=()))
+
+
+def test_ids_that_come_again_in_every_turn_show_each_turns_own_call() -> None:
+    use = ToolUse("look#0", "look", {}, "{}")
+    said = said_in((use,), (ToolResult("look#0", "one"),), (use,), (ToolResult("look#0", "two"),))
+    calls = tuple(replace(TOOL_CALL, tool_use_id="look#0", server=server) for server in ("first", "second"))
+    out = printed(replace(said, tool_calls=calls))
+    assert out.index("first/look") < out.index("one") < out.index("second/look") < out.index("two")
 
 
 def test_long_texts_are_shortened_unless_all_is_asked_for() -> None:

@@ -38,6 +38,9 @@ def _parts(report: Report) -> Iterator[RenderableType]:
         yield Text(f"\nAn agent that failed said: {_short(report.examples['agent_failed'])}", style="yellow")
     if report.unhealthy:
         yield Text(f"\nSessions whose record needs a look: {_counts(report.unhealthy)}", style="yellow")
+        if report.defective:
+            having = counted(report.defective, "session has defects", "sessions have defects")
+            yield Text(f"{having}; `drawbar show SESSION` tells where.", style="red")
     if not report.llm:
         yield Text("\n" + (JUDGES_ALONE if report.judge_tokens else NO_LLM).format(model=run.model), style="yellow")
         yield Text(HOW_TO_NAME_ONE.format(environment=_reference(report)), style="yellow")

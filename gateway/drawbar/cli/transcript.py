@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -12,16 +13,20 @@ from rich.table import Table
 from rich.text import Text
 
 from drawbar.cli.output import counted
-from drawbar.trajectory import Trajectory
+from drawbar.record.findings import FINDINGS, by_weight
+from drawbar.trajectory import Finding, ToolCall, Trajectory
 from drawbar.wire.dialect import BadBody
 from drawbar.wire.message import Media, Message, Other, ToolResult, ToolUse
 from drawbar.wire.tolerant import dump, load_whole
 
+_WEIGHTS = {"defect": "red", "warning": "yellow", "note": "dim"}
 _STYLES = {"system": "dim", "user": "bold green", "assistant": "bold cyan", "tool": "bold magenta"}
 LINES = 12
 """Of a long text, unless all of it is asked for."""
 CHARACTERS = 1500
 """The same, of one that has long lines."""
+FINDINGS_SHOWN = 3
+"""Of many findings of one name, unless all are asked for."""
 
 
 def print_transcript(trajectory: Trajectory, console: Console, *, full: bool) -> None:
@@ -36,7 +41,10 @@ class _Transcript:
     def __init__(self, trajectory: Trajectory, *, full: bool) -> None:
         self._trajectory = trajectory
         self._full = full
-        self._calls = {call.tool_use_id: call for call in trajectory.tool_calls if call.tool_use_id}
+        self._calls: dict[str, deque[ToolCall]] = defaultdict(deque)
+        for call in trajectory.tool_calls:
+            if call.tool_use_id:
+                self._calls[call.tool_use_id].append(call)
         self._uses: dict[str, ToolUse] = {}
         self._side_by_side: set[str] = set()
         for message in trajectory.messages:
@@ -76,7 +84,9 @@ class _Transcript:
                 yield _indented(f"[{str(block.raw)[:80]}]", "dim")
 
     def _result(self, result: ToolResult) -> Iterator[RenderableType]:
-        call, use = self._calls.get(result.tool_use_id), self._uses.get(result.tool_use_id)
+        """A result, and of its tool call what the record knows. Where ids come again in every turn, so do the calls."""
+        calls, use = self._calls.get(result.tool_use_id), self._uses.get(result.tool_use_id)
+        call = None if not calls else calls.popleft() if len(calls) > 1 else calls[0]
         head = Text("\ntool", style=_STYLES["tool"], no_wrap=True, overflow="ellipsis")
         if call is not None:
             took = "" if call.ended is None else f"  {_time(call.ended - call.started)}"
@@ -122,12 +132,22 @@ class _Transcript:
             yield Text(f"  reward {self._trajectory.reward:.3f}", style="bold")
 
     def _health(self) -> Iterator[RenderableType]:
+        """The gravest findings first; of many of one name, a few."""
         if not self._trajectory.health:
             yield Text("\nhealth: good", style="green")
             return
         yield Text("\nhealth", style="bold yellow")
-        for finding in self._trajectory.health:
-            yield _indented(self._cut(f"{finding.name}: {finding.detail}", 3), "yellow")
+        named: dict[str, list[Finding]] = {}
+        for finding in by_weight(self._trajectory.health):
+            named.setdefault(finding.name, []).append(finding)
+        for name, found in named.items():
+            style = _WEIGHTS[found[0].severity]
+            yield _indented(f"{found[0].severity}  {name}: {FINDINGS[name].meaning if name in FINDINGS else ''}", style)
+            shown = found if self._full else found[:FINDINGS_SHOWN]
+            for finding in shown:
+                yield Padding(Text(self._cut(finding.detail, 3), style="dim"), (0, 0, 0, 4))
+            if len(shown) < len(found):
+                yield Padding(Text(f"… {len(found) - len(shown)} more (--full)", style="dim"), (0, 0, 0, 4))
 
     def _said(self, text: str, style: str) -> Padding:
         return _indented(self._cut(text, LINES), style)
@@ -207,7 +227,7 @@ def as_json(trajectory: Trajectory) -> dict[str, Any]:
         "calls": _fields(trajectory.calls, {"message", "tools", "request_envelope", "response_envelope", "reply_body"}),
         "tool_calls": _fields(trajectory.tool_calls, set()),
         "scores": _fields(trajectory.scores, set()),
-        "health": _fields(trajectory.health, set()),
+        "health": _fields(by_weight(trajectory.health), set()),
     }  # fmt: skip
 
 

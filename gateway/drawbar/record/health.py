@@ -67,7 +67,7 @@ def from_json(data: bytes) -> list[Finding]:
 
 
 def _of_call(call: Call, nodes: Mapping[bytes, Node], *, aside: bool) -> Iterator[Finding]:
-    where = f"model call {call.seq}"
+    where = f"model call {call.seq + 1}"
 
     def about(name: str, detail: str) -> Finding:
         return finding(name, f"{where} {detail}", call=call.id)
@@ -123,7 +123,7 @@ def _tokens_missing(call: Call, asked: str) -> str | None:
 
 
 def _of_tool_call(call: ToolCall, *, asked_models: bool) -> Iterator[Finding]:
-    where = f"tool call {call.seq} ({call.name})"
+    where = f"tool call {call.seq + 1} ({call.name})"
 
     def about(name: str, detail: str) -> Finding:
         return finding(name, f"{where}{detail}", call=call.asked_by, tool_call=call.id)

@@ -73,6 +73,8 @@ class Report:
     """One error message for each cause of `errors` and `agent_failed`."""
     unhealthy: Mapping[str, int]
     """Sessions by what is not as it should be in their record."""
+    defective: int
+    """Sessions with a defect in their record."""
     retried: int
 
     def to_json(self) -> dict[str, Any]:
@@ -121,6 +123,7 @@ class Report:
             "errors": dict(self.errors),
             "examples": dict(self.examples),
             "unhealthy": dict(self.unhealthy),
+            "defective": self.defective,
             "started": self.run.started,
             "ended": self.run.ended,
         }
@@ -148,6 +151,7 @@ class Tally:
     _errors: Counter[str] = field(default_factory=Counter)
     _examples: dict[str, str] = field(default_factory=dict)
     _unhealthy: Counter[str] = field(default_factory=Counter)
+    _defective: int = 0
     _sum: float = 0.0
     _rewarded: int = 0
 
@@ -183,6 +187,7 @@ class Tally:
         if result.judge_cost is not None:
             self._judge_cost = (self._judge_cost or 0.0) + result.judge_cost
         self._unhealthy.update(result.unhealthy)
+        self._defective += result.defective
         if result.error and (not result.valid or result.cause == "agent_failed"):
             self._examples.setdefault(result.cause, result.error)
         if result.valid:
@@ -240,6 +245,7 @@ class Tally:
             errors=dict(self._errors.most_common()),
             examples=dict(self._examples),
             unhealthy=dict(self._unhealthy.most_common()),
+            defective=self._defective,
         )
 
 

@@ -42,6 +42,8 @@ class RolloutResult:
     tool_seconds: tuple[float, ...]
     unhealthy: tuple[str, ...] = ()
     """Names of what is not as it should be in its record."""
+    defective: bool = False
+    """Whether any of it is a defect: it trains nothing unless told otherwise."""
 
     @property
     def valid(self) -> bool:
@@ -82,6 +84,7 @@ class RolloutResult:
             call_seconds=tuple(c.ended - c.started for c in trajectory.calls if c.ended is not None),
             tool_seconds=tuple(c.ended - c.started for c in trajectory.tool_calls if c.ended is not None),
             unhealthy=tuple(dict.fromkeys(finding.name for finding in trajectory.health)),
+            defective=any(finding.severity == "defect" for finding in trajectory.health),
         )
 
 
