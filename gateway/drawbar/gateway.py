@@ -193,7 +193,7 @@ class Gateway:
             await _say(client, 404, f"There is nothing at {path}.", "not_found")
 
     async def _ask(self, client: Client, prefix: str | None, route: Route) -> None:
-        if not await _only(client, "POST"):
+        if not await _only(client, *route.methods):
             return
         keys = client_keys(client)
         admitted, session = await self._session(client, prefix, keys)

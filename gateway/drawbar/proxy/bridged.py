@@ -48,7 +48,7 @@ class BridgedUpstream:
 
     async def send(self, exchange: Exchange) -> UpstreamReply:
         route, dialect = exchange.route, exchange.route.dialect
-        if route.kind == "other":
+        if route.kind not in ("turn", "count"):
             said = f"{route.path} is not translated to {exchange.model}, which speaks chat alone."
             raise UpstreamError("upstream_rejected", said, status=404, code="not_found", retry=False)
         translator = TRANSLATORS[dialect.name]

@@ -1,6 +1,9 @@
-"""Requests that are no turns (embeddings, counts of tokens): there and back, nothing recorded."""
+"""Requests that are no turns (embeddings, counts of tokens, answers kept): there and back, nothing recorded."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
 
 from drawbar.proxy.asking import Answered, ask
 from drawbar.proxy.client import JSON, BodyTooLarge, Client, ClientGone
@@ -13,12 +16,15 @@ from drawbar.wire.dialect import BadBody
 from drawbar.wire.route import Route
 from drawbar.wire.tolerant import load_object
 
+_KEEPER: Final = "openai/any"
+"""Who is asked for what is kept where neither the request nor its session names a model: whose API it is."""
+
 
 async def forward(
     models: Models, settings: Settings, session: Session, route: Route, client: Client, key: str | None
 ) -> None:
-    """Send the client's bytes to the model that they name, and back what it says. Where tokens are counted, that is the
-    model which the session's turns go to."""
+    """Send the client's bytes to the model that they name, and back what it says. Where it is about the session's own
+    turns, that is the model which they go to."""
     dialect = route.dialect
     try:
         body = await client.body(settings.max_body)
@@ -40,22 +46,43 @@ async def forward(
         await client.answer(answered.reply.status, client_headers(answered.reply.headers), answered.body)
 
 
+def _model(route: Route, body: bytes) -> str | None:
+    """The model that a request names; None where it need not."""
+    if route.url is not None:
+        return route.url.model
+    if route.kind == "kept" and not body.strip():
+        return None
+    model = load_object(body, "the body").get("model")
+    if isinstance(model, str) or (model is None and route.kind == "kept"):
+        return model
+    raise BadBody("`model` must be a string")
+
+
+def _targets(models: Models, session: Session, route: Route, model: str | None) -> Sequence[Target]:
+    wanted = session.row.model if route.kind in ("count", "kept") else None
+    own = session.environment.models if session.environment is not None else None
+    if wanted is None and model is None:
+        try:
+            models.check(_KEEPER)
+        except UpstreamError as error:
+            said = f"Nothing is kept here under {route.path}, and no provider is known that might keep it."
+            raise UpstreamError("upstream_rejected", said, status=404, code="not_found", retry=False) from error
+    return models.targets(wanted or model or _KEEPER, own, route.dialect.name)
+
+
 async def _asked(
     models: Models, settings: Settings, session: Session, route: Route, client: Client, key: str | None, body: bytes
 ) -> Answered:
-    model = route.url.model if route.url is not None else load_object(body, "the body").get("model")
-    if not isinstance(model, str):
-        raise BadBody("`model` must be a string")
+    model = _model(route, body)
     headers = upstream_headers(client.scope["headers"])
+    method = client.scope["method"]
 
     def exchange(target: Target) -> Exchange:
-        named = route.url is not None or target.model == model
+        named = route.url is not None or model is None or target.model == model
         changed = route.dialect.patch(body, {} if named else {"model": target.model})
-        return Exchange(route=route, body=changed, model=target.model, headers=headers, key=key)
+        return Exchange(route=route, body=changed, model=target.model, headers=headers, key=key, method=method)
 
-    wanted = session.row.model if route.kind == "count" else None
-    own = session.environment.models if session.environment is not None else None
-    asked = await ask(models.targets(wanted or model, own, route.dialect.name), exchange, None, settings.retries)
+    asked = await ask(_targets(models, session, route, model), exchange, None, settings.retries)
     if isinstance(asked, Answered):
         return asked
     try:

@@ -69,8 +69,12 @@ class HttpUpstream:
         if exchange.route.dialect.name == "messages":
             headers.setdefault("anthropic-version", _ANTHROPIC_VERSION)
         try:
-            response = await self._session().post(
-                self._url(exchange.path), data=exchange.body, headers=headers, allow_redirects=False
+            response = await self._session().request(
+                exchange.method,
+                self._url(exchange.path),
+                data=exchange.body or None,
+                headers=headers,
+                allow_redirects=False,
             )
         except ValueError as error:
             raise UpstreamError("upstream_unavailable", f"{self._shown} cannot be asked", retry=False) from error

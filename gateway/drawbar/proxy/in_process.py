@@ -31,9 +31,9 @@ class InProcessUpstream:
 
     async def send(self, exchange: Exchange) -> UpstreamReply:
         route = exchange.route
-        if route.kind == "other":
+        if route.kind not in ("turn", "count"):
             said = f"{self.name} is an in-process model: it knows no {route.path}."
-            raise UpstreamError("upstream_rejected", said, status=404)
+            raise UpstreamError("upstream_rejected", said, status=404, code="not_found", retry=False)
         translator = TRANSLATORS[route.dialect.name]
         asked, tokens = _read(translator, exchange.body)
         if route.kind == "count":

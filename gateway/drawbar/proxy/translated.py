@@ -79,7 +79,7 @@ class LiteLLMUpstream:
 
     async def send(self, exchange: Exchange) -> UpstreamReply:
         dialect, route = exchange.route.dialect, exchange.route
-        if route.kind == "other":
+        if route.kind not in ("turn", "count"):
             said = f"{route.path} is not translated to {exchange.model}."
             raise UpstreamError("upstream_rejected", said, status=404, code="not_found", retry=False)
         translator = TRANSLATORS[dialect.name]

@@ -36,6 +36,7 @@ class Exchange:
     """The session's task: for models in this process alone."""
     on_tokens: Callable[[Tokens | None], None] | None = None
     """Where token ids are wanted: what an upstream calls with those that its answer cannot carry."""
+    method: str = "POST"
 
     @property
     def path(self) -> str:

@@ -123,7 +123,7 @@ def _spoken(data: bytes) -> list[tuple[Spoken, str]]:
     """The words and thoughts in a chunk of the first choice."""
     if data.strip() == b"[DONE]":
         return []
-    choices = objects(load_object(data, "an event of the stream").get("choices"))
+    choices = objects(load_object(data, "an event of its stream").get("choices"))
     delta = next((choice.get("delta") for choice in choices if not choice.get("index")), None)
     if not isinstance(delta, dict):
         return []

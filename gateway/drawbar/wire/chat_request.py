@@ -64,15 +64,14 @@ def _paired(messages: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """With each call's id used once, and each result under the id of the call that it answers."""
     found: list[Mapping[str, Any]] = []
     used: set[str] = set()
-    open_calls: list[tuple[str, str]] = []
+    open_calls: list[tuple[str, str, str]] = []
     for message in messages:
         if message.get("tool_calls"):
-            calls = []
-            open_calls = []
-            for call in message["tool_calls"]:
-                id = _fresh(str(call["id"]), used)
-                open_calls.append((str(call["id"]), id))
-                calls.append({**call, "id": id})
+            calls = [{**call, "id": _fresh(str(call["id"]), used)} for call in message["tool_calls"]]
+            open_calls = [
+                (str(was["id"]), str(was["function"]["name"]), call["id"])
+                for was, call in zip(message["tool_calls"], calls, strict=True)
+            ]
             message = {**message, "tool_calls": calls}
         elif message.get("role") == "tool":
             message = {**message, "tool_call_id": _answered(str(message["tool_call_id"]), open_calls)}
@@ -88,7 +87,13 @@ def _fresh(id: str, used: set[str]) -> str:
     return wanted
 
 
-def _answered(id: str, open_calls: list[tuple[str, str]]) -> str:
-    """The id under which the call stands now that a result with this id answers; taken out."""
-    at = next((at for at, (known, _) in enumerate(open_calls) if known == id), None)
-    return id if at is None else open_calls.pop(at)[1]
+def _answered(id: str, open_calls: list[tuple[str, str, str]]) -> str:
+    """The id under which the call stands now that a result with this id answers; taken out.
+
+    A result without an id has one of its tool's name (`search#0`), and answers the first open call of that tool.
+    """
+    tool = id.rpartition("#")[0]
+    at = next((at for at, (known, _, _) in enumerate(open_calls) if known == id), None)
+    if at is None and tool:
+        at = next((at for at, (_, name, _) in enumerate(open_calls) if name == tool), None)
+    return id if at is None else open_calls.pop(at)[2]

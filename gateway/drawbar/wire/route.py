@@ -14,10 +14,11 @@ from drawbar.wire.gemini import GeminiDialect
 from drawbar.wire.gemini_path import GeminiPath
 from drawbar.wire.messages import MessagesDialect
 from drawbar.wire.responses import ResponsesDialect
+from drawbar.wire.responses_paths import kept_at
 from drawbar.wire.tolerant import must_be_text
 
-Kind: TypeAlias = Literal["turn", "count", "other"]
-"""The model answers; its provider counts tokens; or something else that only passes through."""
+Kind: TypeAlias = Literal["turn", "count", "kept", "other"]
+"""The model answers; its provider counts tokens; it is asked about what it keeps; or something else passes through."""
 
 CHAT: Final[Dialect] = ChatDialect()
 MESSAGES: Final[Dialect] = MessagesDialect()
@@ -46,6 +47,8 @@ class Route:
     query: str = ""
     url: GeminiPath | None = None
     """Where the URL names the model."""
+    methods: tuple[str, ...] = ("POST",)
+    """Those of HTTP that are served there."""
 
     def split(self, body: bytes) -> Request:
         """The request, with what the URL says of it. Raises `BadBody`."""
@@ -82,6 +85,8 @@ def read_route(path: str, query: str) -> Route | None:
     found = _PATHS.get(path)
     if found is not None:
         return Route(found[0], path, found[1], _without_key(query))
+    if methods := kept_at(path):
+        return Route(RESPONSES, path, "kept", _without_key(query), methods=methods)
     url = GeminiPath.read(path, query)
     if url is None:
         return None

@@ -1,4 +1,4 @@
-"""Which providers are asked in which dialect, where, and with which key; for which of them litellm translates, or we."""
+"""Which providers are asked in which dialect, where, and with which key; and where they are translated for."""
 
 from __future__ import annotations
 
