@@ -116,7 +116,8 @@ class ToolCall:
     asked_by: str | None = None
     """The model call whose reply asked for it."""
     joined_by: str | None = None
-    """How that was found: id | arguments | likeness (spelling or defaults aside) | order (its arguments are others)."""
+    """How that was found: id | arguments | likeness (spelling or defaults aside) | order (its arguments are others) |
+    words (the reply asked in its text)."""
     cause: str | None = None
     """Why it is not `answered`: a name from `drawbar.causes`."""
 

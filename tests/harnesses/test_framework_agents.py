@@ -21,8 +21,8 @@ NAMES = [
     "autogen", "google_adk", "langgraph", "llama_index", "mini_swe_agent", "openai_agents", "pydantic_ai",
     "smolagents", "strands",
 ]  # fmt: skip
-KNOWN = {"smolagents": {"missing_tool_result"}}
-"""Findings that the agents' habits call forth: smolagents shows results as words of the user, several in one text."""
+KNOWN = {"smolagents": {"rewritten_history"}}
+"""Findings that the agents' habits call forth: smolagents sends tool calls back as text."""
 DeskAt = Callable[..., AbstractAsyncContextManager[Any]]
 
 

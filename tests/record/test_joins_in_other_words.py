@@ -170,3 +170,21 @@ def test_a_result_whose_words_stand_in_the_next_message_is_not_altered(
     found = recording.read(sqlite_store)
     assert [c.seen for c in found.tool_calls] == ["wrapped"]
     assert found.health == []
+
+
+def test_a_call_that_a_reply_asks_for_in_words_is_joined_to_it(sqlite_store: Store, recording: Recording) -> None:
+    """As agents do it whose model writes code, or actions that its harness reads."""
+    code = 'Let me look.\n<code>\nfound = [search(query=q) for q in ["the \\"tides\\"", "winds"]]\n</code>'
+    asking = recording.call([QUESTION], recording.says(code))
+    recording.tool_call({"query": 'the "tides"'}, recording.gave("the Moon"))
+    recording.tool_call({"query": "winds"}, recording.gave("the Sun"), started=10.5, ended=10.6)
+    recording.tool_call({"query": "rain"}, recording.gave("the sea"), started=10.7, ended=10.8)
+    shown = recording.user("Execution logs:\nthe Moon\nthe Sun")
+    recording.call([QUESTION, recording.says(code), shown], ANSWER)
+    found = recording.read(sqlite_store)
+    assert [(c.asked_by, c.tool_use_id, c.joined_by, c.seen) for c in found.tool_calls] == [
+        (asking.id, None, "words", "wrapped"),
+        (asking.id, None, "words", "wrapped"),
+        (None, None, None, None),
+    ]
+    assert [finding.name for finding in found.health] == ["unjoined_tool_call"]

@@ -46,7 +46,8 @@ class Joined:
 
     asked: Asked
     by: str
-    """id | arguments | likeness (the same but for spelling or defaults) | order (the arguments are others)"""
+    """id | arguments | likeness (the same but for spelling or defaults) | order (the arguments are others) |
+    words (the reply names tool and arguments in its text)"""
 
 
 _Inner = tuple[str, Mapping[str, Any]]

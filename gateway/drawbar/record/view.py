@@ -15,6 +15,7 @@ from drawbar.record.restitching import restitched
 from drawbar.record.rows import CallRow, NodeRow, ScoreRow, ToolCallRow
 from drawbar.record.said import Said
 from drawbar.record.seen import Later, seen
+from drawbar.record.spoken import spoken
 from drawbar.task import Task
 from drawbar.threads import threads
 from drawbar.trajectory import Call, Node, Score, ToolCall, Trajectory
@@ -31,6 +32,7 @@ def trajectory(material: Material, dialects: Mapping[str, Dialect]) -> Trajector
     side = model_side(calls, nodes)
     called = [_called(row) for row in material.tool_calls]
     joined = join(side.asked, called)
+    joined |= spoken(calls, (call for call in called if call.id not in joined))
     later = Later(calls, nodes)
     tool_calls = [
         _tool_call(row, call, joined.get(row.id), later) for row, call in zip(material.tool_calls, called, strict=True)
@@ -167,7 +169,7 @@ def _tool_call(row: ToolCallRow, called: Called, joined: Joined | None, later: L
         started=row.started,
         ended=row.ended,
         meta=called.meta,
-        tool_use_id=joined.asked.use.id if joined is not None else None,
+        tool_use_id=(joined.asked.use.id or None) if joined is not None else None,
         asked_by=joined.asked.call.id if joined is not None else None,
         joined_by=joined.by if joined is not None else None,
         seen=seen(called, joined.asked, row.ended, later) if joined is not None else None,
