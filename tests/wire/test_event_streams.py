@@ -57,3 +57,18 @@ def test_an_event_without_end_does_not_fill_the_memory() -> None:
     splitter = EventSplitter(max_event=10)
     with pytest.raises(BadBody, match="more than 10 bytes"):
         splitter.feed(b"data: 1234567890")
+
+
+LINE_ENDS = st.sampled_from([b"\n", b"\r\n", b"\r"])
+LINES = st.sampled_from(
+    [b"event: x", b"data: a", b"data:b", b"data", b"data: ", b": c", b"id: 1", b"event:data: x", b"dat"]
+)
+
+
+@given(st.lists(st.tuples(LINES, LINE_ENDS), max_size=5), LINE_ENDS)
+def test_what_an_event_says_does_not_hang_on_its_line_ends_or_other_lines(
+    lines: list[tuple[bytes, bytes]], end: bytes
+) -> None:
+    event = b"".join(line + line_end for line, line_end in lines) + end
+    said = [line[5:].removeprefix(b" ") for line, _ in lines if line == b"data" or line.startswith(b"data:")]
+    assert payload(event) == (b"\n".join(said) if said else None)

@@ -208,3 +208,18 @@ def test_another_model_is_another_url() -> None:
 )
 def test_what_names_no_method_of_a_model_is_none(path: str) -> None:
     assert GeminiPath.read(path) is None
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'{"role":"%b","parts":[{"text":"a"}]}',
+        b'{ "parts" : [{"text":"\\"role\\":\\"user\\"}"}] , "role" : "%b" }',
+        b'{"role":"%b","parts":{"text":"model"}}',
+    ],
+)
+def test_whose_a_content_is_is_told_alike_wherever_it_says_so(content: bytes) -> None:
+    def messages(role: bytes) -> int:
+        return len(GEMINI.split(b'{"contents":[' + b",".join([content % role] * 3) + b"]}").messages)
+
+    assert (messages(b"model"), messages(b"user")) == (1, 3)

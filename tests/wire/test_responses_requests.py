@@ -211,3 +211,27 @@ def test_openais_sdk_raises_an_error_in_the_middle_of_a_stream() -> None:
 )
 def test_a_providers_error_is_read_in_whatever_shape(raw: bytes, said: str) -> None:
     assert RESPONSES.error_message(raw) == said
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        b'{"role":"user","content":"a"}',
+        b' { "role" : "assistant" , "content" : "a" } ',
+        b'{"type":"message","role":"assistant","content":[]}',
+        b'{"type":"message","content":[],"role":"developer"}',
+        b'{"content":"a","role":"user"}',
+        b'{"type":"function_call_output","call_id":"c","output":"role"}',
+        b'{"call_id":"c","output":"x","type":"function_call_output"}',
+        b'{"type":"reasoning","summary":[]}',
+        b'{"type":"shell_call_output","call_id":"c","output":[]}',
+        b'{"type":"something_new","role":null}',
+        b'{"role":null,"type":"function_call"}',
+        b'{"role":"us\\u0065r","content":"a"}',
+    ],
+)
+def test_whose_an_item_is_is_told_alike_wherever_it_says_so(item: bytes) -> None:
+    value = json.loads(item)
+    said = RESPONSES.split(b'{"model":"m","input":[' + item + b',{"role":"user","content":"b"}]}').messages[0]
+    ours = value.get("role") == "assistant" or value.get("type") in ("reasoning", "something_new", "function_call")
+    assert json.loads(said) == ([value] if ours else value)

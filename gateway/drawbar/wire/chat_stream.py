@@ -19,6 +19,8 @@ class ChatAssembler:
     def __init__(self) -> None:
         self._top: dict[str, Any] = {}
         self._choices: dict[int, dict[str, Any]] = {}
+        self._open: set[int] = set()
+        """The choices that have not ended."""
         self._messages: dict[int, dict[str, Any]] = {}
         self._calls: dict[int, list[dict[str, Any]]] = {}
         self._growing = Growing()
@@ -53,9 +55,12 @@ class ChatAssembler:
         delta = choice.pop("delta", None)
         kept = self._choices.get(index)
         if kept is None:
-            self._choices[index] = choice
+            kept = self._choices[index] = choice
+            self._open.add(index)
         else:
             self._growing.merge(kept, choice, grow=False)
+        if kept.get("finish_reason"):
+            self._open.discard(index)
         if not isinstance(delta, dict):
             return
         calls = delta.pop("tool_calls", None)
@@ -90,9 +95,7 @@ class ChatAssembler:
 
     @property
     def ended(self) -> bool:
-        return self._done or (
-            bool(self._choices) and all(choice.get("finish_reason") for choice in self._choices.values())
-        )
+        return self._done or (not self._open and bool(self._choices))
 
     @property
     def done(self) -> bool:

@@ -5,6 +5,7 @@ Model and streaming stand in the URL (`gemini_path`): who knows it sets them in 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any, Final
@@ -24,6 +25,10 @@ _SAMPLING: Final = {
     "frequency_penalty": "frequencyPenalty", "logprobs": "responseLogprobs", "top_logprobs": "logprobs",
 }  # fmt: skip
 """Our names of sampling fields that have another name here. Fields of neither kind go out under the name they have."""
+
+_ROLE_FIRST: Final = re.compile(rb'\s*\{\s*"role"\s*:\s*"(\w+)"')
+_ROLE_LAST: Final = re.compile(rb'"role"\s*:\s*"(\w+)"\s*\}\s*$')
+"""Where the role stands in what SDKs send, so that the texts of a long conversation are not searched for it."""
 
 
 class _Turn(msgspec.Struct, forbid_unknown_fields=True):
@@ -75,7 +80,8 @@ def _turns(contents: Sequence[bytes]) -> Iterator[bytes]:
 
 
 def _names_model(content: bytes) -> bool:
-    return b'"model"' in content
+    role = _ROLE_FIRST.match(content) or _ROLE_LAST.search(content, max(0, len(content) - 40))
+    return b'"model"' in content if role is None else role[1] == b"model"
 
 
 def _joined(contents: Sequence[bytes]) -> Iterator[bytes]:

@@ -32,6 +32,8 @@ class GeminiAssembler:
     def __init__(self) -> None:
         self._top: dict[str, Any] = {}
         self._candidates: dict[int, dict[str, Any]] = {}
+        self._open: set[int] = set()
+        """The candidates that have not ended."""
         self._growing = Growing()
         self._error: str | None = None
         self._done = False
@@ -58,16 +60,21 @@ class GeminiAssembler:
 
     def _candidate(self, new: dict[str, Any]) -> None:
         index = new.get("index")
-        known = self._candidates.setdefault(index if isinstance(index, int) else 0, {})
+        index = index if isinstance(index, int) else 0
+        known = self._candidates.get(index)
+        if known is None:
+            known = self._candidates[index] = {}
+            self._open.add(index)
         content = new.pop("content", None)
         if isinstance(content, dict) and content:
             self._content(known.setdefault("content", {}), content)
         tokens = get(new, "logprobsResult")
-        so_far = get(known, "logprobsResult")
-        if isinstance(tokens, dict) and isinstance(so_far, dict):
+        if isinstance(tokens, dict) and isinstance(so_far := get(known, "logprobsResult"), dict):
             _grow(so_far, tokens)
             new[spelled(known, "logprobsResult")] = so_far
         _update(known, new)
+        if get(known, "finishReason"):
+            self._open.discard(index)
 
     def _content(self, known: dict[str, Any], new: dict[str, Any]) -> None:
         parts = new.pop("parts", None)
@@ -90,9 +97,9 @@ class GeminiAssembler:
 
     @property
     def ended(self) -> bool:
-        if self._done or _refusal(self._top) is not None:
+        if self._candidates and not self._open:
             return True
-        return bool(self._candidates) and all(get(found, "finishReason") for found in self._candidates.values())
+        return self._done or _refusal(self._top) is not None
 
     @property
     def done(self) -> bool:
@@ -134,13 +141,17 @@ def _update(known: dict[str, Any], new: dict[str, Any], *, merged: tuple[str, ..
     for key, value in new.items():
         before = known.get(key)
         if key in merged and isinstance(before, dict) and isinstance(value, dict):
-            known[key] = {**before, **value}
+            before |= value
         elif value is not None or key not in known:
             known[key] = value
 
 
 def _is_text(part: Any) -> bool:
-    return isinstance(part, dict) and isinstance(part.get("text"), str | Pieces) and part.keys() <= _TEXT
+    return (
+        isinstance(part, dict)
+        and isinstance(part.get("text"), str | Pieces)
+        and (len(part) == 1 or part.keys() <= _TEXT)
+    )
 
 
 def _goes_on(last: dict[str, Any], new: dict[str, Any]) -> bool:

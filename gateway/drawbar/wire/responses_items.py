@@ -6,7 +6,9 @@ what the model said in one go is what stands between two items of others.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -28,6 +30,10 @@ class _Item(msgspec.Struct):
 
 
 _ITEM: Final = msgspec.json.Decoder(_Item)
+_SAYS_FIRST: Final = re.compile(
+    rb'\s*\{\s*(?:"type"\s*:\s*"(message|function_call_output|reasoning)"\s*,\s*)?(?:"role"\s*:\s*"(\w+)")?'
+)
+"""What most items say first: enough to tell whose they are, without a look at the rest of a long text."""
 
 
 def of_model(kind: Any, role: Any = None, execution: Any = None) -> bool:
@@ -76,10 +82,18 @@ def _close(turn: list[bytes], found: list[bytes]) -> None:
 
 
 def _read(raw: bytes, position: int) -> _Item:
+    first = _SAYS_FIRST.match(raw)
+    if first is not None and (first[2] is not None or first[1] in (b"function_call_output", b"reasoning")):
+        return _that_says(first[1], first[2])
     try:
         return _ITEM.decode(raw)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise BadBody(f"`input[{position}]` must be a JSON object: {error}") from error
+
+
+@lru_cache(maxsize=64)
+def _that_says(kind: bytes | None, role: bytes | None) -> _Item:
+    return _Item(*(None if said is None else said.decode() for said in (kind, role)))
 
 
 def _ran_there(item: _Item, hosted: set[str]) -> bool:

@@ -14,7 +14,8 @@ from drawbar.wire.dialect import BadBody
 KEEPALIVE: Final = b": keepalive\n\n"
 """A comment: every client skips it, and no proxy on the way thinks the connection is dead."""
 
-_END: Final = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
+_LINE_END: Final = rb"[\r\n](?:(?<=\r)\n)?+"
+_END: Final = re.compile(_LINE_END + _LINE_END)
 _LINE: Final = re.compile(rb"\r\n|\n|\r")
 
 
@@ -28,6 +29,13 @@ class EventSplitter:
 
     def feed(self, chunk: bytes) -> list[bytes]:
         """The events that are complete now, their ends included. Raises `BadBody` when one grows past all measure."""
+        if (
+            not self._buffer
+            and chunk.endswith(b"\n\n")
+            and chunk.find(b"\n\n") == len(chunk) - 2
+            and b"\r" not in chunk
+        ):
+            return [chunk]  # the usual case: an event comes by itself
         buffer = self._buffer + chunk if self._buffer else chunk
         events: list[bytes] = []
         at = 0
@@ -51,8 +59,9 @@ class EventSplitter:
 
 def payload(event: bytes) -> bytes | None:
     """The event's data; None for one without (a comment, say)."""
-    if event.startswith(b"data: "):
-        line = event[6:].rstrip(b"\r\n")
+    start = event.find(b"\n") + 1 if event.startswith(b"event:") else 0
+    if event.startswith(b"data: ", start) and event.find(b"\r", 0, start) < 0:
+        line = event[start + 6 :].rstrip(b"\r\n")
         if b"\n" not in line and b"\r" not in line:
             return line
     found = [_value(line) for line in _LINE.split(event.removeprefix(b"\xef\xbb\xbf")) if _is_data(line)]

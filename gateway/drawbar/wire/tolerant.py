@@ -57,7 +57,7 @@ def load_message(data: bytes, *, mend: bool = False) -> Any:
         value, proper = orjson.loads(data), True
     except orjson.JSONDecodeError:
         value, proper = load(data), False
-    if data.count(b"{") + data.count(b"[") > DEEPEST and depth(value) > DEEPEST:
+    if len(data) > 2 * DEEPEST and data.count(b"{") + data.count(b"[") > DEEPEST and depth(value) > DEEPEST:
         raise BadBody(f"it is nested more than {DEEPEST} levels deep")
     return whole(value) if mend and not proper else value
 
