@@ -1,5 +1,5 @@
 from drawbar import Environment, Task
-from drawbar.testing import calls, says
+from drawbar.testing import calls, for_agents, says
 
 
 async def count_letters(word: str) -> int:
@@ -20,6 +20,6 @@ environment = Environment(
     tools=[count_letters],
     tasks=(Task(key=w, prompt=f"How many letters has {w!r}?", answer=str(len(w))) for w in ("drawbar", "harness")),
     rubric=[correct],
-    models={"oracle": oracle},
+    models={"oracle": for_agents(oracle)},
     default_model="oracle",
 )

@@ -9,6 +9,7 @@ from typing import Any
 
 from drawbar.ids import new_id
 from drawbar.model import Model
+from drawbar.proxy.playing import Stage
 from drawbar.proxy.token_server import TokenServer
 from drawbar.proxy.upstream import Exchange, Headers, UpstreamError, UpstreamReply
 from drawbar.wire import TRANSLATORS
@@ -46,7 +47,8 @@ class InProcessUpstream:
 
     async def _reply(self, asked: Chat, exchange: Exchange) -> dict[str, Any]:
         try:
-            said = await self._model(asked.messages, asked.tools, exchange.task)
+            stage = Stage(asked.messages, asked.tools)
+            said = stage.answer(await self._model(stage.messages, stage.tools, exchange.task))
             return {"role": "assistant", "content": None, **said}
         except Exception as error:
             place = extract_tb(error.__traceback__)[-1]

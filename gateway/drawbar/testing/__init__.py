@@ -10,6 +10,7 @@ async with serve_chat([calls("search", query="tides"), says("The Moon.")]) as se
 
 from __future__ import annotations
 
+from drawbar.testing.agents import for_agents
 from drawbar.testing.chat_server import ChatServer, Cut, Failure, Hang, Line, Received, serve_chat
 from drawbar.testing.script import Reply, ScriptedModel, calls, says, together
 from drawbar.testing.tools import tool_server
@@ -24,6 +25,7 @@ __all__ = [
     "Reply",
     "ScriptedModel",
     "calls",
+    "for_agents",
     "says",
     "serve_chat",
     "together",

@@ -1,7 +1,8 @@
-"""In-process models for agents that are not ours: they see tools under names of their harness' making.
+"""In-process models for agents that are not ours: they put results of tools into forms of their own.
 
-Claude Code shows `mcp__drawbar__search`, opencode `drawbar_search`, Copilot `drawbar-search`. A model that was written
-for the tools' own names plays under any of them with `for_agents`:
+The gateway sees to it that any in-process model can call tools by their own names and reads words as one text. Results
+it leaves as the agent showed them: Codex puts the time before them, Gemini's clients an object around them, smolagents
+tells them as the user's words. A model that reads results reads them as the tools said them with `for_agents`:
 
     models={"oracle": for_agents(oracle)}
 """
@@ -11,11 +12,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import orjson
-
 from drawbar.model import Model
-from drawbar.record.names import is_called
+from drawbar.proxy.playing import Stage, in_one_text
 from drawbar.task import Task
+from drawbar.testing.wrappings import unwrapped, with_tool_calls
 
 Message = Mapping[str, Any]
 ASIDE = "Noted."
@@ -23,10 +23,12 @@ ASIDE = "Noted."
 
 
 def for_agents(model: Model) -> Model:
-    """The model, with its tool calls under the names that stand in each request, and results read to it as texts."""
+    """The model, with results as the tools said them, whichever way an agent shows them."""
 
     async def play(messages: Sequence[Message], tools: Sequence[Message], task: Task | None, /) -> Message:
-        return as_offered(await model([_plain(message) for message in messages], tools, task), tools)
+        stage = Stage(with_tool_calls([in_one_text(message) for message in messages]), tools)
+        said = await model([_as_said(message) for message in stage.messages], stage.tools, task)
+        return as_offered(said, tools)
 
     return play
 
@@ -34,28 +36,16 @@ def for_agents(model: Model) -> Model:
 def as_offered(message: Message, tools: Iterable[Message]) -> dict[str, Any]:
     """An assistant message whose tool calls have the names that a request (its `tools`, as in chat) gives to the tools.
 
-    A tool is taken for the one that is meant when its name ends in it, after a separator. Names that are not offered
-    stay as they are.
+    Without any tools it is a word instead: the request is an agent's own, beside the conversation.
     """
-    wanted = message.get("tool_calls")
-    if not wanted:
-        return dict(message)
-    offered = [str((tool.get("function") or tool).get("name", "")) for tool in tools]
-    if not offered:
+    offered = list(tools)
+    if message.get("tool_calls") and not offered:
         return {"role": "assistant", "content": ASIDE}
-    return {**message, "tool_calls": [_renamed(call, offered) for call in wanted]}
+    return Stage((), offered).answer(message)
 
 
-def _renamed(call: Message, offered: Sequence[str]) -> dict[str, Any]:
-    function = call["function"]
-    name = next((name for name in offered if is_called(name, function["name"])), function["name"])
-    return {**call, "function": {**function, "name": name}}
-
-
-def _plain(message: Message) -> Message:
-    """The message with its content as one text."""
+def _as_said(message: Message) -> Message:
     content = message.get("content")
-    if not isinstance(content, list):
+    if message.get("role") != "tool" or not isinstance(content, str):
         return message
-    texts = (part.get("text", "") if part.get("type") == "text" else orjson.dumps(part).decode() for part in content)
-    return {**message, "content": "\n".join(texts)}
+    return {**message, "content": unwrapped(content)}

@@ -19,7 +19,7 @@ async def oracle(
     so_far = transcript.used(messages)
     pages = list(task.info.get("pages", ())) or [page for u in so_far for page in u.page_ids][:3]
     if turn == 0:
-        return transcript.call(turn, ("search_pages", {"query": transcript.question(messages), "limit": 5}))
+        return transcript.call(turn, ("search_pages", {"query": transcript.question(task.messages), "limit": 5}))
     if turn == 1 and pages:
         return transcript.call(turn, *(("view_sections", {"page_id": page}) for page in pages))
     sections = [section for u in so_far if u.name == "view_sections" for section in u.section_ids]
