@@ -12,7 +12,9 @@ class Model(Protocol):
     """Answers a conversation in the chat dialect.
 
     It gets what an API would get (`messages` and `tools` of a chat completions request) and, because it is ours, the
-    task. It keeps no state between calls: all it needs stands in the messages. It returns the assistant's message:
+    task. Whichever agent asks, it reads and uses the tools' own names (`search`, not `mcp__drawbar__search`) and words
+    as one text; results stand as the agent shows them (`drawbar.testing.for_agents` undoes that). It keeps no state
+    between calls: all it needs stands in the messages. It returns the assistant's message:
     `{"role": "assistant", "content": ..., "tool_calls": [...]}`.
     """
 

@@ -87,6 +87,8 @@ class Programs:
         with anyio.move_on_after(seconds):
             status = await program.wait()
         output = {"stdout": program.stdout, "stderr": program.stderr}
+        if status is not None:
+            output["exit_status"] = str(status)
         if status is None:
             return Outcome("limit_time", f"{name} was stopped after {seconds:g} s.", output)
         if status == 0:

@@ -91,6 +91,7 @@ async def test_a_status_that_is_not_zero_is_the_agents_failure_with_its_last_wor
         outcome = await python("import sys; sys.exit('I give up')").run(await desk.assignment())
     assert outcome.stop == "agent_failed"
     assert "exit status 1: I give up" in str(outcome.error)
+    assert outcome.output["exit_status"] == "1"
 
 
 async def test_long_output_is_kept_at_both_ends(desk_at: DeskAt) -> None:
