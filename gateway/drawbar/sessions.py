@@ -73,6 +73,8 @@ class Session:
     """Of a live session: what tells its client from those with other keys."""
     unwritten: bool = False
     """Its row has changed, and is to be written with its next call's."""
+    cue: str = ""
+    """What its first reply answers, if it is live and known by what it says."""
     touched: float = field(default_factory=time.time)
     """When its last call began or ended, unix seconds."""
     on_reply: Callable[[Session, bytes, Dialect, bytes], None] | None = None

@@ -315,3 +315,34 @@ def test_few_failures_are_remembered_after_one_message() -> None:
     assert place.follows.call == "19"
     talk.tree.forget(["session"])
     assert talk.ask("z", blocks("18", "more")).follows is None
+
+
+def test_a_history_that_was_written_anew_is_known_by_the_replies_in_it(talk: Talk) -> None:
+    system = orjson.dumps({"role": "system", "content": "It is noon."})
+    said = uses(("c1", "Ghent")), result("c1"), assistant("Yes.")
+    talk.exchange("1", system, A, reply=said[0])
+    talk.exchange("2", system, A, *said[:2], reply=said[2])
+    later = orjson.dumps({"role": "system", "content": "It is one o'clock."})
+    assert talk.exchange("3", later, A, *said, user("b"), reply=assistant("No.")) == ("2", "rewritten")
+    assert talk.ask("4", later, A, *said, user("b"), assistant("No."), user("c")).edge == "exact"
+
+
+def test_a_result_that_a_resume_sends_twice_does_not_hide_the_turns_after_it(talk: Talk) -> None:
+    said = uses(("c1", "Ghent")), result("c1"), assistant("Yes."), user("b"), assistant("No.")
+    talk.exchange("1", A, reply=said[0])
+    talk.exchange("2", A, *said[:2], reply=said[2])
+    talk.exchange("3", A, *said[:4], reply=said[4])
+    assert talk.exchange("4", A, said[0], result("c1"), *said[1:], user("c"), reply=A) == ("3", "rewritten")
+
+
+def test_short_answers_alone_make_no_conversation_known(talk: Talk) -> None:
+    talk.exchange("1", A, reply=assistant("Yes."))
+    assert talk.ask("2", user("z"), assistant("Yes."), user("c")).follows is None
+
+
+def test_a_clients_notes_to_itself_change_no_message(talk: Talk) -> None:
+    said = A, uses(("c1", "Ghent"))
+    talk.exchange("1", A, reply=said[1])
+    talk.exchange("2", *said, result("c1"), reply=assistant("Yes."))
+    noted = orjson.dumps({**orjson.loads(result("c1")), "__copilotMessageSource": {"kind": "mcp"}})
+    assert talk.ask("3", *said, noted, assistant("Yes."), user("b")).edge == "exact"

@@ -14,6 +14,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, Final
 
 import anyio.to_thread
@@ -30,7 +31,7 @@ from drawbar.record.store import Store
 from drawbar.sessions import Session
 from drawbar.wire.dialect import BadBody, Dialect, Request
 from drawbar.wire.identity import Identity
-from drawbar.wire.message import Message
+from drawbar.wire.message import Message, Text, ToolResult
 
 _log = logging.getLogger(__name__)
 
@@ -105,7 +106,7 @@ class LiveSessions:
     def _heard(self, session: Session, node: bytes, dialect: Dialect, message: bytes) -> None:
         self._words.note(session, node, dialect, message)
         if session.row.origin == "content" and session.row.key_digest is None:
-            session.name(_first_words(session.scope, node))
+            session.name(_first_words(session.scope, session.cue, dialect, message))
 
     async def _by_name(self, scope: bytes, agent: str, name: str, parent: str | None) -> Session:
         """The session that an agent calls so, or one of whose threads it calls so: then `parent` began it."""
@@ -135,22 +136,26 @@ class LiveSessions:
         session = _continued(client.tree, dialect, there)
         if session is None:
             opening = [_normal(dialect, message) for message in there.messages[:_OPENING]]
-            session = await self._from_store(scope, opening, there) or self._words.opened_by(scope, opening)
+            session = await self._from_store(scope, dialect, opening, there) or self._words.opened_by(scope, opening)
         if session is None or session.stop is not None:
             session = self._sessions.begin("content", None, agent)
+            session.cue = _cue(_normal(dialect, there.messages[-1])) if there.messages else ""
         if session.row.origin != "content":  # it has a memory of its own
             return session, None
         if session.tree is not client.tree:
             session.adopt(client.graph, client.tree, client.replies)
         return session, there
 
-    async def _from_store(self, scope: bytes, opening: list[Message], there: Placed) -> Session | None:
+    async def _from_store(
+        self, scope: bytes, dialect: Dialect, opening: list[Message], there: Placed
+    ) -> Session | None:
         """The session that this conversation began in, before this gateway or this memory of it did."""
-        before = len(there.path) - len(there.messages)
-        first = next((at for at, message in enumerate(opening) if message.role == "assistant"), None)
-        if first is None:
-            return None
-        return await self._again(_first_words(scope, there.path[before + first]))
+        for at, (cue, said) in enumerate(pairwise(opening), start=1):
+            if said.role == "assistant":
+                found = await self._again(_first_words(scope, _cue(cue), dialect, there.messages[at]))
+                if found is not None:
+                    return found
+        return None
 
     async def _again(self, name: bytes) -> Session | None:
         """Look into the store; requests that ask at once share one look."""
@@ -233,6 +238,12 @@ def _name(scope: bytes, agent: str, session: str) -> bytes:
     return digest(b"identity", scope, agent.encode(), b"\0", session.encode())
 
 
-def _first_words(scope: bytes, reply: bytes) -> bytes:
-    """What finds a session in the store by its first reply."""
-    return digest(b"content", scope, reply)
+def _first_words(scope: bytes, cue: str, dialect: Dialect, reply: bytes) -> bytes:
+    """What finds a session in the store by its first reply, and by what that answered."""
+    return digest(b"content", scope, cue.encode(errors="surrogatepass"), b"\0", dialect.canonical(reply))
+
+
+def _cue(message: Message) -> str:
+    """The last that a message says. What its agent puts before it (where and when it is) may be others in a resume."""
+    said = [block.text for block in message.blocks if isinstance(block, Text | ToolResult)]
+    return said[-1].strip() if said else ""

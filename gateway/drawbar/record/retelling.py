@@ -9,6 +9,8 @@ from drawbar.wire.message import Message
 
 _TELLING = 8
 """Characters of an id, or of a reply's words, that do not stand in another reply by accident."""
+_LONG = 24
+"""Characters of a reply that nobody else gives by accident."""
 
 
 def likeness(said: Message, again: Message) -> int:
@@ -29,6 +31,11 @@ def retold(said: Message, again: Message) -> Literal["exact", "without_reasoning
     if _content(said) != _content(again):
         return "rewritten"
     return "without_reasoning" if said.reasoning and not again.reasoning else "exact"
+
+
+def is_telling(said: Message) -> bool:
+    """Whether a reply says enough to be known by it, whatever it is found in."""
+    return bool(said.tool_uses) or len(said.text.strip()) >= _LONG
 
 
 def _content(message: Message) -> tuple[str, Sequence[tuple[str, Any]]]:

@@ -15,9 +15,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Final, Generic, Literal, TypeAlias, TypeVar
+from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar
 
-from drawbar.record.retelling import likeness, retold
+from drawbar.record.retelling import is_telling, likeness, retold
 from drawbar.wire.dialect import BadBody, Dialect
 from drawbar.wire.message import Message
 
@@ -48,6 +48,8 @@ class Turn(Generic[S]):
     thread: str | None = None
     reply: bytes | None = None
     """The node of its reply; None: it has none, or none yet."""
+    words: int | None = None
+    """What is the same for the same reply wherever it stands."""
     open: bool = True
     """It is under way."""
     answered: bool = False
@@ -79,12 +81,13 @@ class Place(Generic[S]):
 class CallTree(Generic[S]):
     """The calls by what was said in them."""
 
-    __slots__ = ("_broken", "_leaves", "_most", "_replies")
+    __slots__ = ("_broken", "_leaves", "_most", "_replies", "_words")
 
     def __init__(self, most: int = MOST_REMEMBERED) -> None:
         self._broken: dict[bytes, list[Turn[S]]] = {}
         self._leaves: dict[bytes, list[Turn[S]]] = {}
         self._replies: dict[bytes, list[Turn[S]]] = {}
+        self._words: dict[int, list[Turn[S]]] = {}
         self._most = most
 
     def find(self, dialect: Dialect, path: Sequence[bytes], messages: Sequence[bytes], thread: str | None) -> Place[S]:
@@ -95,22 +98,44 @@ class CallTree(Generic[S]):
         before = len(path) - len(messages)
         for at in range(len(path) - 1, -1, -1):
             turns = self._replies.get(path[at])
-            after = messages[max(0, at + 1 - before) :]
             if turns is not None:
                 turn = _preferred(turns, thread)
+                told = None
+                if turn.cut or turn.followed:  # what comes next may be known too, in other words or places
+                    told = self._retold([*self.same(turn.leaf), turn], dialect, messages[at + 1 - before :], thread)
                 again = messages[at - before] if at >= before else None
-                told = _retold([*self.same(turn.leaf), turn], dialect, after, thread) if turn.cut else None
                 return told or Place(turn, _edge(turn, dialect, again))
-            turns = self._leaves.get(path[at]) if after else None
+            turns = self._leaves.get(path[at]) if at < len(path) - 1 else None
             if turns is not None:
-                return _retold(turns, dialect, after, thread) or Place(
-                    _preferred(turns, thread), _passing(dialect, after)
-                )
+                after = messages[max(0, at + 1 - before) :]
+                told = self._retold(turns, dialect, after, thread)
+                return told or Place(_preferred(turns, thread), _passing(dialect, after))
             if at >= before and (
                 cut := self._longer(path[at - 1] if at else b"", dialect, messages[at - before], thread)
             ):
-                return Place(cut, _passing(dialect, after))
-        return Place()
+                return Place(cut, _passing(dialect, messages[at + 1 - before :]))
+        return self._known(dialect, messages, thread) or Place()
+
+    def _retold(
+        self, turns: Sequence[Turn[S]], dialect: Dialect, after: Sequence[bytes], thread: str | None
+    ) -> Place[S] | None:
+        """The place of a request in which these messages come after a beginning that it shares with these calls."""
+        return (
+            _most_like(turns, dialect, after, thread)
+            or _led(turns, dialect, after, thread)
+            or self._known(dialect, after, thread)
+        )
+
+    def _known(self, dialect: Dialect, messages: Sequence[bytes], thread: str | None) -> Place[S] | None:
+        """The place of a request that begins as none does, but says replies that were given: its history was written
+        anew."""
+        for at in range(len(messages) - 1, max(-1, len(messages) - 1 - _LATELY), -1):
+            said = _read_reply(dialect, messages[at])
+            turns = self._words.get(_words(dialect, messages[at])) if said is not None and is_telling(said) else None
+            if turns is not None:
+                led = _led(turns, dialect, messages[at + 1 :], thread)
+                return led or Place(_preferred(turns, thread), "rewritten")
+        return None
 
     def _longer(self, before: bytes, dialect: Dialect, message: bytes, thread: str | None) -> Turn[S] | None:
         """The call without a whole reply whose last message is the beginning of this one: some agents put what they say
@@ -141,6 +166,8 @@ class CallTree(Generic[S]):
         turn.reply = reply
         if dialect is not None:
             turn.said = dialect, message
+            turn.words = _words(dialect, message)
+            self._words.setdefault(turn.words, []).append(turn)
         self._replies.setdefault(reply, []).append(turn)
 
     def broke_off(self, turn: Turn[S], before: bytes | None, dialect: Dialect, last: bytes) -> None:
@@ -152,20 +179,19 @@ class CallTree(Generic[S]):
 
     def take(self, other: CallTree[S]) -> None:
         """Take in the calls of another tree."""
-        theirs = (other._leaves, other._replies, other._broken)
-        for mine, its in zip((self._leaves, self._replies, self._broken), theirs, strict=True):
+        for mine, its in zip(self._memories, other._memories, strict=True):
             for node, turns in its.items():
                 mine.setdefault(node, []).extend(turns)
 
     def clear(self) -> None:
         """Forget all of it."""
-        for known in (self._leaves, self._replies, self._broken):
+        for known in self._memories:
             known.clear()
 
     def forget(self, sessions: Iterable[S]) -> None:
         """Forget the calls of sessions that are over."""
         gone = set(map(id, sessions))
-        for known in (self._leaves, self._replies, self._broken):
+        for known in self._memories:
             for node, turns in list(known.items()):
                 left = [turn for turn in turns if id(turn.session) not in gone]
                 if left:
@@ -173,11 +199,15 @@ class CallTree(Generic[S]):
                 else:
                     del known[node]
 
+    @property
+    def _memories(self) -> tuple[dict[Any, list[Turn[S]]], ...]:
+        return self._leaves, self._replies, self._broken, self._words
+
     def _make_room(self) -> None:
-        for name in ("_leaves", "_replies"):
-            known: dict[bytes, list[Turn[S]]] = getattr(self, name)
-            if len(known) >= self._most:
-                setattr(self, name, dict(islice(known.items(), self._most // 2, None)))
+        growing: Sequence[dict[Any, list[Turn[S]]]] = self._leaves, self._replies, self._words
+        for known in growing:
+            for old in list(islice(known, self._most // 2)) if len(known) >= self._most else ():
+                del known[old]
 
 
 def _preferred(turns: Sequence[Turn[S]], thread: str | None) -> Turn[S]:
@@ -199,9 +229,11 @@ def _edge(turn: Turn[S], dialect: Dialect, again: bytes | None) -> Edge:
     return "without_reasoning" if lost else "exact"
 
 
-def _retold(turns: Sequence[Turn[S]], dialect: Dialect, after: Sequence[bytes], thread: str | None) -> Place[S] | None:
-    """The place of a request in which these messages, which nobody said so, come after the beginning that it shares
-    with these calls: it follows the one whose reply is most like the last reply among them. None: none of them is."""
+def _most_like(
+    turns: Sequence[Turn[S]], dialect: Dialect, after: Sequence[bytes], thread: str | None
+) -> Place[S] | None:
+    """Of calls, and of those that go on from them, the one whose reply is most like the last reply in these messages.
+    None: none of them is."""
     replies = (_read_reply(dialect, raw) for raw in reversed(after[-_LATELY:]))
     again = next((said for said in replies if said is not None), None)
     if again is None:
@@ -210,7 +242,8 @@ def _retold(turns: Sequence[Turn[S]], dialect: Dialect, after: Sequence[bytes], 
     for turn in _family(turns):
         said = _read_reply(*turn.said) if turn.said is not None else None
         if said is not None and (alike := likeness(said, again)):
-            meant.setdefault(alike, []).append((turn, retold(said, again)))
+            direct = turn.leaf == turns[0].leaf and not turn.cut
+            meant.setdefault(alike, []).append((turn, retold(said, again) if direct else "rewritten"))
     edges = dict(meant[max(meant)])
     return Place(turn := _preferred(list(edges), thread), edges[turn]) if edges else None
 
@@ -221,6 +254,20 @@ def _family(turns: Sequence[Turn[S]]) -> Iterable[Turn[S]]:
     for turn in turns[-_LATELY:]:
         found |= dict.fromkeys(turn.followers[-_LATELY:])
     return found
+
+
+def _led(turns: Sequence[Turn[S]], dialect: Dialect, after: Sequence[bytes], thread: str | None) -> Place[S] | None:
+    """The call to which the replies in these messages lead from some others. None: they lead to none further."""
+    found: Sequence[Turn[S]] = ()
+    for raw in after:
+        if _read_reply(dialect, raw) is not None:
+            words = _words(dialect, raw)
+            found = [next for turn in found or turns for next in turn.followers if next.words == words] or found
+    return Place(_preferred(found, thread), "rewritten") if found else None
+
+
+def _words(dialect: Dialect, reply: bytes) -> int:
+    return hash(dialect.canonical(reply))
 
 
 def _passing(dialect: Dialect, after: Sequence[bytes]) -> Edge:

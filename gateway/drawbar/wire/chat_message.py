@@ -33,6 +33,8 @@ def canonical(message: bytes) -> bytes:
         said |= {key: value.get(key) for key in _ASSISTANT}
     else:
         said |= {key: v for key, v in value.items() if key not in _NOT_IDENTITY and (role, key) != ("tool", "name")}
+        said = {key: v for key, v in said.items() if not key.startswith("__")}  # a client's notes to itself
+        said = {key: v for key, v in said.items() if not key.startswith("__")}  # a client's notes to itself
     return dump({key: v for key, v in said.items() if v is not None and v != "" and v != [] and v != {}}, sort=True)
 
 
