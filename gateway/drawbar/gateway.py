@@ -23,7 +23,7 @@ from drawbar.proxy.control import Control
 from drawbar.proxy.endpoint import ModelSide
 from drawbar.proxy.forward import forward
 from drawbar.proxy.guard import host_refused, may_use
-from drawbar.proxy.headers import NO_RETRY, client_keys, scope_of, session_key
+from drawbar.proxy.headers import NO_RETRY, client_keys, scope_of, session_key, status_of_end
 from drawbar.proxy.live import LiveSessions
 from drawbar.proxy.models import Models
 from drawbar.proxy.registry import SessionEnded, Sessions
@@ -163,7 +163,8 @@ class Gateway:
         except SessionEnded as ended:
             if ended.here is not None:
                 await self._leave(ended.here)
-            await _say(client, 409, f"This session has ended ({ended.stop}).", ended.stop)
+            said = f"This session has ended ({ended.stop})."
+            await _say(client, status_of_end(client.headers), said, ended.stop)
         except StoreError as error:
             _log.error("A request failed at the store: %s", error)
             await _say(client, 503, "The store cannot be used now.", "store_unavailable")
@@ -232,7 +233,8 @@ class Gateway:
             session = await self.sessions.find(key)
             if session.stop is None:
                 return True, session
-            await _say(client, 409, f"This session has stopped ({session.stop}).", session.stop)
+            said = f"This session has stopped ({session.stop})."
+            await _say(client, status_of_end(client.headers), said, session.stop)
             return False, None
         if may_use(keys, self.settings):
             return True, None

@@ -198,3 +198,30 @@ async def test_a_session_whose_settings_were_redacted_can_still_be_found(serve: 
     async with serve() as house:
         assert (await house.post(session, ASK)).status == 200
         await house.gateway.end(session.id, stop="completed", metadata={"a": 1})
+
+
+@pytest.mark.parametrize(
+    ("agent", "status"),
+    [("claude-cli/2.1", 409), ("opencode/1.18 ai-sdk/provider-utils/4.0.23", 403), ("ai-sdk/openai-compatible/3", 403)],
+)
+async def test_an_agent_is_told_of_the_end_so_that_it_does_not_ask_again(house: House, agent: str, status: int) -> None:
+    session = await house.session(limits=Limits(turns=1))
+    headers = {"user-agent": agent}
+    assert (await house.post(session, ASK, headers=headers)).status == 200
+    limited = await house.post(session, ASK, headers=headers)
+    assert (limited.status, limited.headers["x-should-retry"]) == (status, "false")
+    assert (await limited.json())["error"]["code"] == "limit_turns"
+    await house.gateway.end(session.id, stop="completed")
+    ended = await house.post(session, ASK, headers=headers)
+    assert (ended.status, (await ended.json())["error"]["code"]) == (status, "limit_turns")
+
+
+async def test_a_call_under_way_when_the_time_is_up_ends_in_the_agents_terms(house: House, provider: Provider) -> None:
+    async def answer(request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    provider.answer = answer
+    session = await house.session(limits=Limits(seconds=0.2))
+    stopped = await house.post(session, ASK, headers={"user-agent": "ai-sdk/openai/3"})
+    assert (stopped.status, (await stopped.json())["error"]["code"]) == (403, "limit_time")

@@ -13,7 +13,7 @@ from drawbar.errors import StoreError
 from drawbar.proxy.call import Call
 from drawbar.proxy.client import JSON, BodyTooLarge, Client, ClientGone
 from drawbar.proxy.flight import LIVE_KEPT, MOST_KEPT, Flight, Outlet, prune
-from drawbar.proxy.headers import NO_RETRY, client_keys, scope_of, upstream_headers
+from drawbar.proxy.headers import NO_RETRY, client_keys, scope_of, status_of_end, upstream_headers
 from drawbar.proxy.live import LiveSessions
 from drawbar.proxy.models import Models, Target
 from drawbar.proxy.policy import under_policy
@@ -157,7 +157,8 @@ class ModelSide:
         cause = session.stop or session.exhausted(call.row.started)  # it may have ended while the body came
         if cause is not None:
             session.stop = cause
-            await self._refuse(call, rows, outlet, 409, f"This session has stopped ({cause}).", cause)
+            status = status_of_end(outlet.client.headers)
+            await self._refuse(call, rows, outlet, status, f"This session has stopped ({cause}).", cause)
             return None
         assert call.request is not None
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from drawbar.ids import digest
@@ -21,6 +22,15 @@ _NOT_BACK: Final = _HOP | frozenset(b"set-cookie date server alt-svc strict-tran
 
 NO_RETRY: Final = (b"x-should-retry", b"false")
 """OpenAI's SDK would ask again after 409 and 5xx; where that is pointless, this tells it so."""
+
+
+def status_of_end(headers: Mapping[bytes, bytes]) -> int:
+    """The HTTP status that tells a client that its session has ended: 409, unless that would make it ask again.
+
+    The AI SDK takes a 409 for a conflict that passes, whatever the headers say. Agents that are built on it (opencode,
+    Cline) would ask until their time is up; at 403 they stop.
+    """
+    return 403 if b"ai-sdk/" in headers.get(b"user-agent", b"") else 409
 
 
 def upstream_headers(headers: Headers) -> Headers:

@@ -13,7 +13,7 @@ from drawbar.proxy.asking import Answered, Attempts, Streaming, ask
 from drawbar.proxy.call import Call
 from drawbar.proxy.client import JSON
 from drawbar.proxy.flight import Outlet
-from drawbar.proxy.headers import NO_RETRY, client_headers
+from drawbar.proxy.headers import NO_RETRY, client_headers, status_of_end
 from drawbar.proxy.heartbeat import Heartbeat
 from drawbar.proxy.upstream import Exchange, UpstreamError, header
 from drawbar.record.rows import Row
@@ -293,9 +293,10 @@ class Relay:
         error = said.get(cause, "the session was ended")
         if cause == "limit_time":
             self._call.session.stop = cause
-        await self._side.commit(self._bad_end(kind, cause, error, None if kind == "abandoned" else 409))
+        status = status_of_end(self._out.client.headers)
+        await self._side.commit(self._bad_end(kind, cause, error, None if kind == "abandoned" else status))
         self._hush()
-        await self._say(409, f"This session has stopped ({cause}): {error}.", cause, NO_RETRY)
+        await self._say(status, f"This session has stopped ({cause}): {error}.", cause, NO_RETRY)
 
     async def _cut_off(self) -> None:
         """The server shuts down and waits for nobody. The task ends here, so the cancellation has done its work."""
