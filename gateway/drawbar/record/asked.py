@@ -110,7 +110,9 @@ def _of_replies(calls: Sequence[Call], nodes: Mapping[bytes, Node], asked: list[
 
 def _dealt(slot: _Slot) -> Iterator[tuple[Asked, tuple[int, Shown]]]:
     """Who was shown what: one after the other where several share a place, and the last for all that are left."""
-    shown = sorted(slot.shown, key=lambda each: each[0])
+    shown = slot.shown
+    if len(shown) > 1:
+        shown = sorted(shown, key=lambda each: each[0])
     for number, asked in enumerate(slot.asked if shown else ()):
         yield asked, shown[min(number, len(shown) - 1)]
 
@@ -120,7 +122,8 @@ def _dealt(slot: _Slot) -> Iterator[tuple[Asked, tuple[int, Shown]]]:
 
 def _add_restated(slots: _Slots, calls: Sequence[Call], nodes: Mapping[bytes, Node], asked: Sequence[Asked]) -> None:
     """Slots of the messages that no call gave and that ask for tools: their uses are those of a reply, told anew."""
-    told = [(node, uses) for id, node in nodes.items() if id not in slots and (uses := node.message.tool_uses)]
+    others = (node for id, node in nodes.items() if id not in slots and node.message.role == "assistant")
+    told = [(node, uses) for node in others if (uses := node.message.tool_uses)]
     if not told:
         return
     at: dict[bytes | None, list[Asked]] = defaultdict(list)
@@ -216,11 +219,10 @@ class _Walk:
         """Read a message's blocks in order; what was put on the piles."""
         put: list[str] = []
         new: set[str] = set()
-        slots = iter(self._slots.get(node.id, ()))
         blocks = node.message.blocks
+        slots = iter(self._slots.get(node.id, ()))
         for number, block in enumerate(blocks):
-            kind = type(block)
-            if kind is ToolUse:
+            if isinstance(block, ToolUse):
                 for slot in islice(slots, 1):
                     for key in {slot.use.id, slot.use.name, *(each.use.id for each in slot.asked)}:
                         self._put(key, slot, new, put)
@@ -239,15 +241,19 @@ class _Walk:
 
     def _result(self, node: Node, result: ToolResult, media: int, put: list[str]) -> None:
         """Give a result to the use of its id; without such an id, to the next of its tool's name."""
-        for key in (result.tool_use_id, result.tool_use_id.rpartition("#")[0]):
-            if pile := self._above.get(key):
-                slots, answered = pile[-1]
-                pile.append((slots, answered + 1))
-                put.append(key)
-                shown = Shown(result.text, media, result.is_error)
-                slots[min(answered, len(slots) - 1)].shown.append((self._places[node.id], shown))
-                return
-        self._strays.append((node, result))
+        key = result.tool_use_id
+        pile = self._above.get(key)
+        if not pile:
+            key = key.rpartition("#")[0]
+            pile = self._above.get(key)
+        if not pile:
+            self._strays.append((node, result))
+            return
+        slots, answered = pile[-1]
+        pile.append((slots, answered + 1))
+        put.append(key)
+        shown = Shown(result.text, media, result.is_error)
+        slots[min(answered, len(slots) - 1)].shown.append((self._places[node.id], shown))
 
 
 def _media(blocks: Sequence[Block], start: int) -> int:
