@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +14,7 @@ import pytest
 from drawbar import Assignment, Environment, Outcome, Task, Trajectory
 from drawbar.gateway import Gateway
 from drawbar.proxy.failures import RetryPolicy
-from drawbar.proxy.models import Models
+from drawbar.proxy.models import CUSTOM_DIALECTS, Models
 from drawbar.proxy.settings import Settings
 from drawbar.record.store import Store
 from drawbar.rollout.access import LocalAccess
@@ -68,12 +68,14 @@ DeskAt = Callable[..., AbstractAsyncContextManager[Desk]]
 @pytest.fixture
 def desk_at(tmp_path: Path) -> DeskAt:
     @asynccontextmanager
-    async def made(lines: Any, *, in_order: bool = False, **changes: Any) -> AsyncIterator[Desk]:
+    async def made(
+        lines: Any, *, in_order: bool = False, speaks: Sequence[str] = CUSTOM_DIALECTS, **changes: Any
+    ) -> AsyncIterator[Desk]:
         tasks = [Task(key="t", prompt="Is it raining in Ghent?", answer="the secret answer", system="Be brief.")]
         environment = Environment(**{"name": "weather", "tools": [weather], "tasks": tasks, **changes})
         store = Store.open(tmp_path / "desk.db")
         async with serve_chat(lines, in_order=in_order) as server:
-            models = Models(base_url=server.base_url, api_key="provider-secret")
+            models = Models(base_url=server.base_url, api_key="provider-secret", dialects=speaks)
             settings = Settings(retries=RetryPolicy(attempts=1))
             gateway = Gateway(store, models, environments={environment.name: environment}, settings=settings)
             async with gateway, serving(gateway, grace=1) as url:
