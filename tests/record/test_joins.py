@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -230,3 +231,27 @@ def test_the_history_that_a_session_was_opened_with_is_not_held_against_it(
     found = recording.read(sqlite_store)
     assert [c.tool_use_id for c in found.tool_calls] == ["new"]
     assert found.health == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("told", ["again", "in other words", "as text"])
+def test_a_session_of_two_thousand_tool_calls_is_joined_in_the_time_that_reading_it_takes(
+    sqlite_store: Store, recording: Recording, told: str
+) -> None:
+    messages = [QUESTION]
+    for n in range(2_000):
+        asks = recording.says(None, ("call_0", "search", {"q": "the same"}))
+        recording.call(list(messages), asks, started=10.0 + n)
+        words = f"result {n} of it"
+        recording.tool_call({"q": "the same"}, recording.gave(words), started=10.3 + n, ended=10.4 + n)
+        messages += {
+            "again": [asks, recording.result("call_0", words)],
+            "in other words": [{**asks, "content": "I look."}, recording.result("call_0", words)],
+            "as text": [recording.says("Calling call_0"), recording.user(f"Observation: {words}")],
+        }[told]
+    recording.call(messages, ANSWER, started=5_000.0)
+    sqlite_store.write(recording.rows)
+    begun = time.process_time()
+    found = sqlite_store.trajectory(recording.id)
+    assert time.process_time() - begun < 5
+    assert {c.seen for c in found.tool_calls} <= {"same", "wrapped"}
