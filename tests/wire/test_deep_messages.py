@@ -9,7 +9,7 @@ import pytest
 from drawbar.wire import DIALECTS
 from drawbar.wire.dialect import BadBody, Dialect
 from drawbar.wire.message import ToolUse
-from drawbar.wire.route import CHAT_TURN
+from drawbar.wire.route import CHAT_TURN, read_route
 from drawbar.wire.tolerant import DEEPEST, dump, load
 
 ALL = pytest.mark.parametrize("dialect", DIALECTS.values(), ids=DIALECTS.keys())
@@ -65,3 +65,9 @@ def test_a_request_with_bytes_that_are_no_text_is_refused(tail: bytes) -> None:
 def test_half_a_character_does_not_make_a_request_of_another_encoding_readable() -> None:
     with pytest.raises(BadBody):
         CHAT_TURN.split(b'\xef\xbb\xbf{"model":"m","messages":[{"role":"user","content":"\\ud83d"}]}')
+
+
+def test_a_query_is_passed_on_as_it_came_but_for_what_no_url_has() -> None:
+    route = read_route("/v1/messages", "beta=true&x=%zz+a&y=\xff \x01")
+    assert route is not None
+    assert route.below("m") == "messages?beta=true&x=%zz+a&y=%FF%20%01"

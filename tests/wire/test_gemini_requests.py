@@ -223,3 +223,9 @@ def test_whose_a_content_is_is_told_alike_wherever_it_says_so(content: bytes) ->
         return len(GEMINI.split(b'{"contents":[' + b",".join([content % role] * 3) + b"]}").messages)
 
     assert (messages(b"model"), messages(b"user")) == (1, 3)
+
+
+@pytest.mark.parametrize("model", ["..", "../../v1/files/x", "a/../b", "a/.."])
+def test_a_model_whose_name_leads_elsewhere_is_none(model: str) -> None:
+    assert GeminiPath.read(f"/v1beta/models/{model}:generateContent") is None
+    assert GeminiPath.read("/v1beta/models/a..b/c:generateContent") is not None

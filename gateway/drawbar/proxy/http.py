@@ -62,7 +62,7 @@ class HttpUpstream:
 
     async def send(self, exchange: Exchange) -> UpstreamReply:
         key = exchange.key or self._key()
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in exchange.headers}
+        headers = {name.decode("latin-1"): value.decode("utf-8", "replace") for name, value in exchange.headers}
         headers["content-type"] = "application/json"
         headers["accept-encoding"] = "identity"
         headers |= credentials(exchange.route.dialect.name, key, everywhere=self._any_key)

@@ -34,9 +34,9 @@ class GeminiPath:
 
     @classmethod
     def read(cls, path: str, query: str = "") -> GeminiPath | None:
-        """Of a path that was already unquoted; None when it names no method of a model."""
+        """Of a path that was already unquoted; None when it names no method of a model, or leads elsewhere."""
         found = _PATH.fullmatch(path)
-        if found is None:
+        if found is None or ".." in found[3].split("/"):
             return None
         pairs = parse_qsl(query, keep_blank_values=True)
         keys = [value for name, value in pairs if name == "key"]

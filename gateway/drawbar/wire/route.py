@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeAlias
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, quote, urlencode
 
 from drawbar.wire.chat import ChatDialect
 from drawbar.wire.dialect import Dialect, Request
@@ -25,6 +25,8 @@ MESSAGES: Final[Dialect] = MessagesDialect()
 GEMINI: Final[Dialect] = GeminiDialect()
 RESPONSES: Final[Dialect] = ResponsesDialect()
 
+_PRINTED: Final = "".join(chr(code) for code in range(33, 127) if chr(code) not in '"#<>')
+"""What of a query stands in a URL as it is; some clients send more."""
 _FRAMINGS: Final = {"chat": EVENTS, "messages": NAMED_EVENTS, "responses": NAMED_EVENTS, "gemini": QUIET_EVENTS}
 _PATHS: Final[Mapping[str, tuple[Dialect, Kind]]] = {
     "/v1/chat/completions": (CHAT, "turn"),
@@ -109,7 +111,7 @@ def key_in(query: str) -> str | None:
 
 def _without_key(query: str) -> str:
     if "key=" not in query:
-        return query
+        return quote(query, safe=_PRINTED, encoding="latin-1")
     return urlencode([pair for pair in parse_qsl(query, keep_blank_values=True) if pair[0] != "key"])
 
 
