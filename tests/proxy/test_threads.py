@@ -56,7 +56,7 @@ class Work:
         provider.answer = answer
 
     async def call(
-        self, messages: Messages, reply: dict[str, Any] | str, *, tools: bool = True, **headers: str
+        self, messages: Messages, reply: dict[str, Any] | str, *, tools: bool = True, **headers: Any
     ) -> Messages:
         """One call; the conversation with its reply."""
         self.next = {"role": "assistant", "content": reply} if isinstance(reply, str) else reply
@@ -123,7 +123,7 @@ async def test_a_sub_agent_is_joined_to_the_tool_call_whose_words_it_begins_with
 async def test_sub_agents_that_begin_alike_are_joined_to_one_tool_call_each(work: Work) -> None:
     await work.call([user("rivers!")], uses(("c1", "task", {"prompt": PROMPT}), ("c2", "task", {"prompt": PROMPT})))
     for name in ("one", "two"):
-        headers = {"x_claude_code_session_id": "s", "x_claude_code_agent_id": name}
+        headers: dict[str, Any] = {"x_claude_code_session_id": "s", "x_claude_code_agent_id": name}
         await work.call([user(PROMPT)], "The Lys.", **headers)
     agents = [thread for thread in await work.threads() if thread.kind == "sub_agent"]
     assert [thread.parent for thread in agents] == ["main", "main"]
@@ -134,7 +134,7 @@ async def test_a_result_that_names_a_sub_agent_tells_which_of_two_tool_calls_sta
     """opencode's ways: results begin with the session of the sub-agent, and parallel ones begin in any order."""
     said = await work.call([user("go")], uses(("c1", "task", {"prompt": PROMPT}), ("c2", "task", {"prompt": PROMPT})))
     for name in ("ses_two", "ses_one"):
-        named = {"user_agent": "opencode/1", "x_session_id": name, "x_parent_session_id": "ses_main"}
+        named: dict[str, Any] = {"user_agent": "opencode/1", "x_session_id": name, "x_parent_session_id": "ses_main"}
         await work.call([user(PROMPT)], "The Lys.", **named)
     results = [result("c1", '<task id="ses_one">The Lys.</task>'), result("c2", '<task id="ses_two">The Lys.</task>')]
     await work.call([*said, *results], "It is the Lys.")
@@ -143,7 +143,7 @@ async def test_a_result_that_names_a_sub_agent_tells_which_of_two_tool_calls_sta
 
 
 async def test_threads_that_the_agent_names_are_kept_apart_whatever_they_say(work: Work) -> None:
-    def names(agent: str, parent: str | None = None) -> dict[str, str]:
+    def names(agent: str, parent: str | None = None) -> dict[str, Any]:
         more = {"x_claude_code_parent_agent_id": parent} if parent is not None else {}
         return {"x_claude_code_session_id": "s", "x_claude_code_agent_id": agent, **more}
 
@@ -170,7 +170,11 @@ async def test_a_compaction_is_told_apart_and_the_conversation_goes_on_after_it(
 
 
 async def test_a_compaction_that_its_agent_names_is_believed(work: Work) -> None:
-    turn = {"x_codex_turn_metadata": json.dumps({"request_kind": "compaction"}), "session_id": "s", "thread_id": "s"}
+    turn: dict[str, Any] = {
+        "x_codex_turn_metadata": json.dumps({"request_kind": "compaction"}),
+        "session_id": "s",
+        "thread_id": "s",
+    }
     said = await work.call([user("hi")], "hello")
     await work.call([*said, user("hand over")], "It said hello.", **turn)
     await work.call([user("Another model worked on this. It said hello.")], "so long")
@@ -180,7 +184,11 @@ async def test_a_compaction_that_its_agent_names_is_believed(work: Work) -> None
 
 async def test_a_history_that_was_made_shorter_is_not_written_anew(work: Work) -> None:
     """Codex' ways: what its user said stays, the summary takes the place of all the rest."""
-    turn = {"x_codex_turn_metadata": json.dumps({"request_kind": "compaction"}), "session_id": "s", "thread_id": "s"}
+    turn: dict[str, Any] = {
+        "x_codex_turn_metadata": json.dumps({"request_kind": "compaction"}),
+        "session_id": "s",
+        "thread_id": "s",
+    }
     said = await work.call([user("rivers?")], uses(("c1", "look", {"at": "Ghent"})))
     await work.call([*said, result("c1", "a river"), user("Create a handoff summary.")], SUMMARY, **turn)
     said = await work.call([user("rivers?"), user(f"Another model began this work. {SUMMARY}")], "The Lys.")

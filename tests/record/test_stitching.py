@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from drawbar.record.graph import SessionGraph
-from drawbar.record.stitching import CallTree, Place, Turn
+from drawbar.record.stitching import CallTree, Place, Turn, begins_reply
 from drawbar.wire import CHAT, GEMINI, MESSAGES, RESPONSES
 from drawbar.wire.dialect import Dialect
 
@@ -346,3 +346,23 @@ def test_a_clients_notes_to_itself_change_no_message(talk: Talk) -> None:
     talk.exchange("2", *said, result("c1"), reply=assistant("Yes."))
     noted = orjson.dumps({**orjson.loads(result("c1")), "__copilotMessageSource": {"kind": "mcp"}})
     assert talk.ask("3", *said, noted, assistant("Yes."), user("b")).edge == "exact"
+
+
+def test_a_reply_whose_beginning_was_asked_with_comes_back_as_one_with_it() -> None:
+    """Codex' ways: what came whole of a reply that broke off stays, and the next reply stands beside it."""
+    talk = Talk(RESPONSES)
+    words = [{"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": t}]} for t in "bc"]
+    cut = {"type": "function_call", "call_id": "c1", "name": "f", "arguments": '{"x'}
+    talk.exchange("1", A, reply=orjson.dumps([words[0], cut]))
+    talk.turn.open = False  # it broke off
+    place = talk.ask("2", A, orjson.dumps([words[0]]))
+    assert place.follows is not None
+    assert (place.follows.call, place.edge) == ("1", "rewritten")
+    assert begins_reply(RESPONSES, orjson.dumps([words[0]]))
+    talk.turn.begun = RESPONSES, orjson.dumps([words[0]])
+    talk.turn.open, talk.turn.answered = False, True
+    talk.answer(orjson.dumps([words[1]]))
+    place = talk.ask("3", A, orjson.dumps(words), user("d"))
+    assert place.follows is not None
+    assert (place.follows.call, place.edge) == ("2", "exact")
+    assert not begins_reply(CHAT, user("an assistant said so"))

@@ -15,7 +15,7 @@ from drawbar.ids import digest, new_id
 from drawbar.record.placing import Placed, instructions, placed
 from drawbar.record.replies import Reply
 from drawbar.record.rows import BlobRow, CallRow, Row
-from drawbar.record.stitching import Turn
+from drawbar.record.stitching import Turn, begins_reply
 from drawbar.wire.dialect import BadBody, Request, Response, Usage
 from drawbar.wire.identity import Identity
 from drawbar.wire.notes import with_notes
@@ -88,6 +88,8 @@ class Call:
         self.turn.leaf = there.leaf
         if there.messages:
             self._last = there.path[-2] if len(there.path) > 1 else None, there.messages[-1]
+            if begins_reply(self.dialect, there.messages[-1]):
+                self.turn.begun = self.dialect, there.messages[-1]
         session.tree.add(self.turn, place)
         found: list[Row] = list(there.rows)
         envelope, blobs = graph.blob(request.envelope)

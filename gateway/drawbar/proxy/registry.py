@@ -321,8 +321,11 @@ def _recall(session: Session, past: Trajectory) -> None:
         if call.reply is not None and call.reply_body is not None:
             session.tree.replied(turn, call.reply, DIALECTS.get(call.dialect), call.reply_body)
         asked = past.nodes.get(call.request or b"")
-        if not turn.answered and asked is not None and asked.dialect in DIALECTS:
-            session.tree.broke_off(turn, asked.parent, DIALECTS[asked.dialect], asked.body)
+        if asked is not None and asked.dialect in DIALECTS:
+            last = DIALECTS[asked.dialect], asked.body
+            turn.begun = last if asked.message.role == "assistant" else None
+            if not turn.answered:
+                session.tree.broke_off(turn, asked.parent, *last)
         node = past.nodes.get(call.reply or b"")
         if node is not None and call.response_envelope is not None:
             with suppress(BadBody):

@@ -33,6 +33,9 @@ MOST_BROKEN: Final = 8
 _LATELY: Final = 16
 """Calls, and messages, among which a reply is looked for that was told in other words."""
 
+_OF_MODELS: Final = (b"assistant", b"model", b"function_call", b"reasoning")
+"""One of these stands in whatever a model said, in any dialect."""
+
 S = TypeVar("S")
 
 
@@ -59,6 +62,8 @@ class Turn(Generic[S]):
     """The reply's own words, until they are compared with what its agent sends back."""
     last: tuple[Dialect, bytes] | None = None
     """The last message of its request, where it was not answered in full."""
+    begun: tuple[Dialect, bytes] | None = None
+    """The same, where it is a model's: the beginning of the reply, which then comes back as one with it."""
 
     @property
     def followed(self) -> bool:
@@ -240,12 +245,19 @@ def _most_like(
         return None
     meant: dict[int, list[tuple[Turn[S], Edge]]] = {0: []}
     for turn in _family(turns):
-        said = _read_reply(*turn.said) if turn.said is not None else None
+        said = _whole(turn)
         if said is not None and (alike := likeness(said, again)):
-            direct = turn.leaf == turns[0].leaf and not turn.cut
+            direct = (turn.leaf == turns[0].leaf or turn.begun is not None) and not turn.cut
             meant.setdefault(alike, []).append((turn, retold(said, again) if direct else "rewritten"))
     edges = dict(meant[max(meant)])
     return Place(turn := _preferred(list(edges), thread), edges[turn]) if edges else None
+
+
+def _whole(turn: Turn[S]) -> Message | None:
+    """A call's reply, with what its request said of it already."""
+    said = _read_reply(*turn.said) if turn.said is not None else None
+    begun = _read_reply(*turn.begun) if turn.begun is not None else None
+    return said if said is None or begun is None else Message("assistant", (*begun.blocks, *said.blocks))
 
 
 def _family(turns: Sequence[Turn[S]]) -> Iterable[Turn[S]]:
@@ -268,6 +280,11 @@ def _led(turns: Sequence[Turn[S]], dialect: Dialect, after: Sequence[bytes], thr
 
 def _words(dialect: Dialect, reply: bytes) -> int:
     return hash(dialect.canonical(reply))
+
+
+def begins_reply(dialect: Dialect, last: bytes) -> bool:
+    """Whether the last message of a request is a model's, which it is to go on with."""
+    return any(mark in last for mark in _OF_MODELS) and _read_reply(dialect, last) is not None
 
 
 def _passing(dialect: Dialect, after: Sequence[bytes]) -> Edge:
