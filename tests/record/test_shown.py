@@ -133,6 +133,34 @@ def test_pictures_count_as_shown_when_any_came_with_the_words_or_their_data_stan
     assert compare(Said((), (data,)), Shown("[image]")) == "truncated"
 
 
+PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+
+
+@pytest.mark.parametrize(
+    ("shown", "seen"),
+    [
+        ([{"role": "tool", "tool_call_id": "a", "content": [{"type": "text", "text": "a map"}, PICTURE]}], "same"),
+        (
+            [
+                {"role": "tool", "tool_call_id": "a", "content": "a map"},
+                {"role": "user", "content": [{"type": "text", "text": "The picture:"}, PICTURE]},
+            ],
+            "same",
+        ),
+        ([{"role": "tool", "tool_call_id": "a", "content": "a map"}], "truncated"),
+    ],
+)
+def test_a_picture_may_stand_in_the_result_or_follow_it(
+    sqlite_store: Store, recording: Recording, shown: list[dict[str, Any]], seen: str
+) -> None:
+    question, asks = recording.user("Where?"), recording.says(None, ("a", "search", {"q": 1}))
+    recording.call([question], asks)
+    picture = {"type": "image", "data": "AAAA", "mimeType": "image/png"}
+    recording.tool_call({"q": 1}, orjson.dumps({"content": [{"type": "text", "text": "a map"}, picture]}))
+    recording.call([question, asks, *shown], recording.says("There."))
+    assert [c.seen for c in recording.read(sqlite_store).tool_calls] == [seen]
+
+
 def test_what_a_server_embeds_and_links_to_is_said_too() -> None:
     blocks = [
         {"type": "resource", "resource": {"uri": "file:///a", "text": "its words"}},

@@ -83,7 +83,7 @@ def normal(message: bytes) -> Message:
             break
     content = [block for part in _parts(value.get("content")) if (block := _block(part)) is not None]
     if role == "tool":
-        blocks.append(_result(value, content))
+        blocks += [_result(value, content), *(block for block in content if isinstance(block, Media))]
     else:
         blocks += content
     if isinstance(value.get("refusal"), str) and value["refusal"]:
