@@ -68,9 +68,15 @@ def test_an_agent_is_known_by_what_it_sends(who: str) -> None:
     assert read(headers, **fields) == expected
 
 
-@pytest.mark.parametrize("said", ["", "x" * (MOST_CHARACTERS + 1)])
+@pytest.mark.parametrize("said", ["", "x" * (MOST_CHARACTERS + 1), "a\nb", "\0", "\x80"])
 def test_a_name_that_cannot_be_one_is_none(said: str) -> None:
     assert read({"x-claude-code-session-id": said}) == Identity("claude_code", None)
+
+
+@pytest.mark.parametrize("said", [r"\ud800", r"a\u0000", r"\u202e"])
+def test_a_name_that_cannot_be_written_is_none(said: str) -> None:
+    envelope = json.dumps({"metadata": {"user_id": f'{{"session_id":"{said}"}}'}}).encode()
+    assert read_identity({b"user-agent": b"claude-cli/2"}, envelope) == Identity("claude_code", None)
 
 
 @given(

@@ -55,7 +55,7 @@ class Place:
             found = _at(self.field, envelope)
         if self.inside is not None and isinstance(found, str):
             found = _inside(found, self.inside)
-        return found if isinstance(found, str) and 0 < len(found) <= MOST_CHARACTERS else None
+        return found if isinstance(found, str) and 0 < len(found) <= MOST_CHARACTERS and found.isprintable() else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,11 +164,11 @@ def _at(path: tuple[str, ...], envelope: bytes) -> Any:
 
 
 def _inside(text: str, name: str) -> Any:
-    value = _loaded(text.encode())
+    value = _loaded(text)
     return value.get(name) if isinstance(value, dict) else None
 
 
-def _loaded(raw: bytes) -> Any:
+def _loaded(raw: bytes | str) -> Any:
     try:
         return load(raw)
     except BadBody:

@@ -67,12 +67,12 @@ class Bench:
         heard = list(await asyncio.gather(*one))
         await self.gateway.end(session.id, stop="completed")
         self.asked += len(asked)
-        return self.seen(session.id, heard), heard
+        return self.seen(session.id, len(heard)), heard
 
-    def seen(self, session: str, heard: Sequence[Heard]) -> Trajectory:
-        """What is recorded of a session, which can be read and shown, held against what its client was answered."""
+    def seen(self, session: str, calls: int | None = None) -> Trajectory:
+        """What is recorded of a session, which can be read and shown, and has this many calls with an end."""
         trajectory = self.gateway.store.trajectory(session)
-        assert len(trajectory.calls) == len(heard), "not one row for each request"
+        assert calls in (None, len(trajectory.calls)), "not one row for each request"
         for call in trajectory.calls:
             assert call.ended is not None
             assert (call.status == "answered") == (call.cause is None), (call.status, call.cause)

@@ -177,7 +177,7 @@ def _repeat(rng: random.Random, holder: Any, key: Any, _whole: Any) -> None:
 
 
 def _wrap(rng: random.Random, holder: Any, key: Any, _whole: Any) -> None:
-    holder[key] = rng.choice(([holder[key]], {"type": holder[key]}, {key: holder[key]} if key else [], [[holder[key]]]))
+    holder[key] = rng.choice(([holder[key]], {"type": holder[key]}, {str(key): holder[key]}, [[holder[key]]]))
 
 
 def _swap(rng: random.Random, holder: Any, key: Any, whole: Any) -> None:
