@@ -13,7 +13,8 @@ from sqlalchemy import Connection, create_engine, text
 from drawbar.errors import ConfigurationError, StoreError, StoreVersionError
 from drawbar.record import schema
 from drawbar.record.database import parse
-from drawbar.record.rows import CallRow, HealthRow, NodeRow, SessionRow
+from drawbar.record.filter import where
+from drawbar.record.rows import CallRow, HealthRow, NodeRow, ScoreRow, SessionRow
 from drawbar.record.store import Store
 
 
@@ -96,6 +97,7 @@ def test_a_store_of_version_1_is_brought_forward_with_all_that_it_holds(
 
 
 def _bring_back_to_version_1(url: str) -> None:
+    _bring_back_to_version_2(url)
     engine = create_engine(parse(url))
     with engine.begin() as connection:
         connection.execute(text("DROP TABLE health"))
@@ -106,6 +108,45 @@ def _bring_back_to_version_1(url: str) -> None:
             connection.execute(text(f"ALTER TABLE call DROP COLUMN {name}"))
         connection.execute(text("UPDATE meta SET value = 1 WHERE name = 'schema_version'"))
     engine.dispose()
+
+
+def _bring_back_to_version_2(url: str) -> None:
+    engine = create_engine(parse(url))
+    with engine.begin() as connection:
+        connection.execute(text("DROP INDEX session_started"))
+        for table in ("summary", "newest_score", "label"):
+            connection.execute(text(f"DROP TABLE {table}"))
+        connection.execute(text("UPDATE meta SET value = 2 WHERE name = 'schema_version'"))
+    engine.dispose()
+
+
+def test_sessions_of_a_store_of_version_2_are_found_by_all_that_is_known_of_them(
+    store: Store, store_url: str, make_session: Callable[..., SessionRow], make_call: Callable[..., CallRow]
+) -> None:
+    finding = b'[{"name":"empty_reply","detail":"said nothing","severity":"defect"}]'
+    score = ScoreRow(
+        id="x", session="s", name="ok", kind="reward", value=0.5, weight=2.0, rubric_version="r", source="rollout",
+        created=1.0,
+    )  # fmt: skip
+    store.write(
+        [
+            make_session(id="s", metadata=b'{"user":"ada","tags":["beta",3]}', status="ended", ended=2.0),
+            make_call("s", status="answered", prompt_tokens=7, upstream="openai/m"),
+            HealthRow(session="s", findings=finding, created=1.0),
+            score,
+            make_session(id="t"),
+        ]
+    )
+    store.close()
+    _bring_back_to_version_2(store_url)
+    again = Store.open(store_url)
+    for words in (
+        "user = ada", "tag = beta", "metadata.tags = 3", "finding = empty_reply", "health = defect", "turns = 1",
+        "prompt_tokens = 7", "upstream = openai", "model = m", "reward = 1", "score.ok = 0.5",
+    ):  # fmt: skip
+        assert [row.id for row in again.select(where(words))] == ["s"], words
+    assert [row.id for row in again.select(where("health = unknown"))] == ["t"]
+    again.close()
 
 
 def test_a_database_with_somebody_elses_tables_is_left_alone(tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
-"""Stores the health of each session once it has ended: findings are read from its record when nothing more comes."""
+"""Stores the health of each session once it has ended, and what it comes to: both are read from its record when nothing
+more comes."""
 
 from __future__ import annotations
 
@@ -15,6 +16,7 @@ from drawbar.record import health
 from drawbar.record.recorder import Recorder
 from drawbar.record.rows import HealthRow
 from drawbar.record.store import Store
+from drawbar.record.summary import summary_of
 from drawbar.trajectory import Trajectory
 
 _log = logging.getLogger(__name__)
@@ -67,7 +69,8 @@ class Checkups:
             trajectory = await anyio.to_thread.run_sync(self._store.trajectory, session, limiter=self._readers)
             if due:
                 findings = health.to_json(trajectory.health)
-                await self._recorder.post(HealthRow(session=session, findings=findings, created=time.time()))
+                health_row = HealthRow(session=session, findings=findings, created=time.time())
+                await self._recorder.post(health_row, summary_of(trajectory))
         except BaseException:
             if due:
                 self._due.setdefault(session, time.monotonic())

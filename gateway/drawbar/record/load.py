@@ -21,9 +21,19 @@ from sqlalchemy.engine.interfaces import DBAPICursor, Dialect
 
 from drawbar.record import schema
 from drawbar.record.codec import Unpacker
-from drawbar.record.rows import BlobRow, CallRow, HealthRow, NodeRow, RunRow, ScoreRow, SessionRow, ToolCallRow
+from drawbar.record.rows import (
+    BlobRow,
+    CallRow,
+    HealthRow,
+    NodeRow,
+    RunRow,
+    ScoreRow,
+    SessionRow,
+    SummaryRow,
+    ToolCallRow,
+)
 
-R = TypeVar("R", RunRow, SessionRow, BlobRow, NodeRow, CallRow, ToolCallRow, ScoreRow, HealthRow)
+R = TypeVar("R", RunRow, SessionRow, BlobRow, NodeRow, CallRow, ToolCallRow, ScoreRow, HealthRow, SummaryRow)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,18 @@ from typing import Final, TypeAlias
 
 from msgspec import structs
 
-from drawbar.record.rows import BlobRow, CallRow, HealthRow, NodeRow, Row, RunRow, ScoreRow, SessionRow, ToolCallRow
+from drawbar.record.rows import (
+    BlobRow,
+    CallRow,
+    HealthRow,
+    NodeRow,
+    Row,
+    RunRow,
+    ScoreRow,
+    SessionRow,
+    SummaryRow,
+    ToolCallRow,
+)
 
 Redact: TypeAlias = Callable[[bytes], bytes]
 """Takes a body (mostly JSON) and returns what may be kept of it. It runs in the recorder's thread."""
@@ -24,6 +35,7 @@ REDACTED: Final[dict[type[Row], tuple[str, ...]]] = {
     ToolCallRow: ("arguments", "meta", "result", "shown", "error"),
     ScoreRow: ("explanation", "error", "usage"),
     HealthRow: ("findings",),
+    SummaryRow: (),
 }
 """What the hook is given of each kind of row: everything that an agent, a server or a user may have said."""
 

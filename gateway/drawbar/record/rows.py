@@ -208,4 +208,37 @@ class HealthRow(msgspec.Struct, frozen=True, kw_only=True):
     created: float
 
 
-Row: TypeAlias = RunRow | SessionRow | BlobRow | NodeRow | CallRow | ToolCallRow | ScoreRow | HealthRow
+class SummaryRow(msgspec.Struct, frozen=True, kw_only=True):
+    """What a session comes to, added up once it has ended, so that nobody who looks for sessions must read its calls.
+
+    A session without one (it is open, or its gateway was killed) is added up when it is looked for.
+    """
+
+    session: str
+    turns: int
+    """Model calls that were answered."""
+    calls: int
+    failed_calls: int
+    """Of `calls`, those that were not answered."""
+    tool_calls: int
+    tool_errors: int
+    """Of `tool_calls`, those that were not answered or whose tool said that it failed."""
+    prompt_tokens: int
+    """Unknown ones as 0, as of the other kinds."""
+    completion_tokens: int
+    cached_tokens: int
+    reasoning_tokens: int
+    cost: float | None
+    """US dollars; None where no call's price is known."""
+    model: str | None
+    """As the first call names it."""
+    upstreams: str
+    """Where its calls went, as `packed` writes it: `name/model` and `name`."""
+    health: str
+    """good | warning | defect: its gravest finding, notes aside."""
+    findings: str
+    """The names of its findings, as `packed` writes them."""
+    created: float
+
+
+Row: TypeAlias = RunRow | SessionRow | BlobRow | NodeRow | CallRow | ToolCallRow | ScoreRow | HealthRow | SummaryRow

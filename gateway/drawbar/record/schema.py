@@ -29,9 +29,20 @@ from sqlalchemy import (
 )
 
 from drawbar.errors import StoreError, StoreVersionError
-from drawbar.record.rows import BlobRow, CallRow, HealthRow, NodeRow, Row, RunRow, ScoreRow, SessionRow, ToolCallRow
+from drawbar.record.rows import (
+    BlobRow,
+    CallRow,
+    HealthRow,
+    NodeRow,
+    Row,
+    RunRow,
+    ScoreRow,
+    SessionRow,
+    SummaryRow,
+    ToolCallRow,
+)
 
-VERSION: Final = 2
+VERSION: Final = 3
 """Of the tables below. Grows by one with every change to them, together with a step in `MIGRATIONS`."""
 
 Migration: TypeAlias = Callable[[Connection], None]
@@ -49,7 +60,17 @@ def _to_2(connection: Connection) -> None:
     health.create(connection)
 
 
-MIGRATIONS: Final[Mapping[int, Migration]] = {1: _to_2}
+def _to_3(connection: Connection) -> None:
+    """What sessions are looked for by: sums, newest scores and labels, of those that are there already too."""
+    from drawbar.record import derived  # knows the tables, and so comes after them
+
+    _by_start.create(connection)
+    for table in (summary, newest_score, label):
+        table.create(connection)
+    derived.fill(connection)
+
+
+MIGRATIONS: Final[Mapping[int, Migration]] = {1: _to_2, 2: _to_3}
 """The step that leads from a version to the next, by the version it starts from. Each runs in one transaction with
 the rest."""
 
@@ -117,6 +138,7 @@ session: Final = Table(
 )
 Index("session_key_digest", session.c.key_digest)
 Index("session_run", session.c.run)
+_by_start: Final = Index("session_started", session.c.started, session.c.id)
 OPEN_LIVE: Final = and_(session.c.status == "open", session.c.origin != "opened")
 """Live sessions that have not ended: few, whatever the store holds."""
 _open_live: Final = Index("session_open_live", session.c.started, sqlite_where=OPEN_LIVE, postgresql_where=OPEN_LIVE)
@@ -217,6 +239,51 @@ score: Final = Table(
 
 health: Final = Table("health", METADATA, _text("session", key=True), _bytes("findings"), _real("created"))
 
+summary: Final = Table(
+    "summary",
+    METADATA,
+    _text("session", key=True),
+    *(_number(name) for name in ("turns", "calls", "failed_calls", "tool_calls", "tool_errors")),
+    *(_number(f"{kind}_tokens") for kind in ("prompt", "completion", "cached", "reasoning")),
+    _real("cost", null=True),
+    _text("model", null=True),
+    _text("upstreams"),
+    _text("health"),
+    _text("findings"),
+    _real("created"),
+    sqlite_with_rowid=False,
+)
+
+# The next two are derived: `derived` keeps them in the transaction that writes what they are made from.
+
+newest_score: Final = Table(
+    "newest_score",
+    METADATA,
+    _text("session"),
+    Column("feedback", Boolean, nullable=False),
+    _text("name"),
+    _real("value", null=True),
+    _real("weight"),
+    _text("rubric_version"),
+    PrimaryKeyConstraint("session", "feedback", "name"),
+    sqlite_with_rowid=False,
+)
+"""Of each session the last score of each name, of its newest rubric version; and people's last feedback of each name.
+"""
+
+label: Final = Table(
+    "label",
+    METADATA,
+    _text("session"),
+    _text("name"),
+    _text("value"),
+    _real("number", null=True),
+    PrimaryKeyConstraint("session", "name", "value"),
+    sqlite_with_rowid=False,
+)
+"""What the metadata of sessions says, one row for each plain value: those of a list have one name."""
+Index("label_value", label.c.name, label.c.value, label.c.session)
+
 TABLES: Final[Mapping[type[Row], Table]] = {
     RunRow: run,
     SessionRow: session,
@@ -226,6 +293,7 @@ TABLES: Final[Mapping[type[Row], Table]] = {
     ToolCallRow: tool_call,
     ScoreRow: score,
     HealthRow: health,
+    SummaryRow: summary,
 }
 """The table of each kind of row, in the order in which one transaction writes them."""
 

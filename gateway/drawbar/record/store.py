@@ -7,10 +7,10 @@ for the normal form of a message when a session is read.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from sqlalchemy import URL, ColumnElement, Connection, Engine, exists, select
 from sqlalchemy.exc import SQLAlchemyError
@@ -18,10 +18,15 @@ from zstandard import ZstdError
 
 from drawbar.errors import StoreError, UnknownName
 from drawbar.record import database, health, load, schema, view
+from drawbar.record import select as select_
+from drawbar.record.filter import EVERYTHING, Filter
 from drawbar.record.rows import HealthRow, Row, RunRow, SessionRow
+from drawbar.record.select import Clause, Overview
 from drawbar.record.writer import Writer
 from drawbar.trajectory import Finding, Trajectory
 from drawbar.wire.dialect import Dialect
+
+T = TypeVar("T")
 
 
 class Store:
@@ -134,6 +139,45 @@ class Store:
             query = query.where(table.c.status == status)
         with self._reading() as connection:
             return list(load.structs(connection, SessionRow, query))
+
+    def select(
+        self, filter: Filter = EVERYTHING, *, limit: int | None = None, newest_first: bool = True
+    ) -> Iterator[SessionRow]:
+        """The sessions that a filter means (`drawbar.record.filter.where`), read page by page as they are asked for."""
+        yield from self._paged(select_.rows, filter, limit, newest_first)
+
+    def overview(
+        self, filter: Filter = EVERYTHING, *, limit: int | None = None, newest_first: bool = True
+    ) -> Iterator[Overview]:
+        """The same, each with what it comes to, without its task."""
+        yield from self._paged(select_.overviews, filter, limit, newest_first)
+
+    def _paged(
+        self,
+        read: Callable[[Connection, Filter, T | None, int, bool], Iterable[T]],
+        filter: Filter,
+        limit: int | None,
+        newest: bool,
+    ) -> Iterator[T]:
+        left, last = limit, None
+        while left is None or left > 0:
+            size = select_.PAGE if left is None else min(left, select_.PAGE)
+            with self._reading() as connection:
+                page = list(read(connection, filter, last, size, newest))
+            yield from page
+            if len(page) < size:
+                return
+            left, last = None if left is None else left - size, page[-1]
+
+    def count(self, filter: Filter = EVERYTHING) -> int:
+        """How many sessions a filter means."""
+        with self._reading() as connection:
+            return select_.count(connection, filter)
+
+    def explain(self, filter: Filter) -> list[Clause]:
+        """How many sessions each clause of a filter leaves: for one that means none."""
+        with self._reading() as connection:
+            return select_.explain(connection, filter)
 
     def silent_since(self, time: float) -> list[str]:
         """The live sessions that are open, and have had no call since this time (unix seconds), by id."""

@@ -16,7 +16,8 @@ from sqlalchemy.sql.dml import Insert
 
 from drawbar.record import schema
 from drawbar.record.codec import Packer
-from drawbar.record.rows import BlobRow, CallRow, HealthRow, NodeRow, Row, ScoreRow, ToolCallRow
+from drawbar.record.derived import Derived
+from drawbar.record.rows import BlobRow, CallRow, HealthRow, NodeRow, Row, ScoreRow, SessionRow, SummaryRow, ToolCallRow
 
 _WRITTEN_ONCE: Final = (BlobRow, NodeRow, ScoreRow)
 
@@ -36,6 +37,7 @@ class Statements:
     def __init__(self, dialect: Dialect) -> None:
         self._pack = Packer()
         self._writes = {kind: _compile(_write(kind, table, dialect), dialect) for kind, table in schema.TABLES.items()}
+        self._derived = Derived(dialect)
         self._keep_reply = _compile(_blob_unless_node_holds_it(dialect), dialect)
         self._packed = {
             kind: [table.columns.keys().index(name) for name in schema.PACKED.get(table, ())]
@@ -57,6 +59,7 @@ class Statements:
             if kind is NodeRow and not cursor.rowcount == len(group) == sum(type(row) is NodeRow for row in rows):
                 # Some nodes were there before, or come twice: they may hold other bodies than these rows' replies.
                 self._keep_replies(cursor, rows)
+        self._derived.follow(cursor, groups.get(SessionRow, {}).values(), groups.get(ScoreRow, {}).values())
 
     def _keep_replies(self, cursor: Cursor, rows: Sequence[Row]) -> None:
         said = {(row.said, row.id): self._pack(row.body) for row in rows if type(row) is NodeRow and row.said}
@@ -90,8 +93,8 @@ def identity(row: Row) -> Any:
     """What a row is told from others of its kind by."""
     if type(row) is BlobRow:
         return row.digest
-    if type(row) is HealthRow:
-        return row.session
+    if type(row) in (HealthRow, SummaryRow):
+        return row.session  # type: ignore[union-attr]  # these kinds have one
     if type(row) in (CallRow, ToolCallRow, ScoreRow):
         return (row.session, row.id)  # type: ignore[union-attr]  # the kinds that have a session
     return row.id  # type: ignore[union-attr]  # every kind but blobs
