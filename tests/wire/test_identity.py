@@ -39,7 +39,11 @@ SAID: dict[str, tuple[dict[str, str], dict[str, Any], Identity | None]] = {
         {},
         Identity("codex", "s1", "t2", "s1", "sub_agent"),
     ),
-    "its compaction": ({**CODEX, "x-codex-turn-metadata": COMPACTION}, {}, Identity("codex", "s1", purpose="compaction")),
+    "its compaction": (
+        {**CODEX, "x-codex-turn-metadata": COMPACTION},
+        {},
+        Identity("codex", "s1", purpose="compaction"),
+    ),
     "opencode": ({"user-agent": "opencode/1.2", "x-session-id": "s1"}, {}, Identity("opencode", "s1")),
     "its child": (
         {"user-agent": "opencode/1.2", "x-session-id": "s2", "x-parent-session-id": "s1"},
