@@ -79,7 +79,8 @@ class _Sorting:
     def __init__(self, calls: Sequence[Call], nodes: Mapping[bytes, Node]) -> None:
         self._nodes = nodes
         self._by_id = {call.id: call for call in calls}
-        self._followers = Counter(call.follows for call in calls if call.follows is not None)
+        self._anew = {call.id for call in calls if self._is_anew(call)}
+        self._followers = Counter(call.follows for call in calls if call.id not in self._anew)
         self._of: dict[str, _Draft] = {}
         self._named: dict[str, _Draft] = {}
         self._tools = any(call.tools is not None for call in calls)
@@ -112,8 +113,8 @@ class _Sorting:
             return self._new("compaction" if call.purpose == "compaction" else "side", self._home(call, before))
         if call.thread is not None:
             return self._of_thread(call)
-        if before is None:
-            return self._root(call)
+        if before is None or call.id in self._anew:
+            return self._root(call, before)
         if call.purpose == "sub_agent" and before.kind != "sub_agent":
             return self._sub_agent(call, before)
         if before.kind == "main" and self._is_aside(call):
@@ -132,8 +133,18 @@ class _Sorting:
             self._named[call.thread] = known
         return known
 
-    def _root(self, call: Call) -> _Draft:
-        """A call that goes on from none."""
+    def _is_anew(self, call: Call) -> bool:
+        """Whether a call follows another without what that one was asked with: all of it was written anew."""
+        before = self._by_id.get(call.follows or "")
+        if before is None or call.edge != "rewritten":
+            return False
+        at = call.request
+        while at is not None and at != before.request and (node := self._nodes.get(at)) is not None:
+            at = node.parent
+        return at != before.request
+
+    def _root(self, call: Call, before: _Draft | None) -> _Draft:
+        """A call that goes on from none, or from one of `before` in words that are new from their beginning."""
         alike = [c for c in self._lately if c.request == call.request and c.request is not None]
         if alike and alike[-1].status != "answered":
             return self._of[alike[-1].id]  # asked again
@@ -143,6 +154,10 @@ class _Sorting:
         summary = self._taken_up(opening)
         if summary is not None:
             return self._continued(summary)
+        if (told := self._retold(opening)) is not None:
+            return told
+        if before is not None:
+            return before
         starter = self._starter(opening, call)
         if starter is not None:
             return self._new("sub_agent", self._of[starter[0].id], starter[1])
@@ -174,16 +189,24 @@ class _Sorting:
         return [message for message in reversed(path) if message.role != "system"][:_OPENING]
 
     def _taken_up(self, opening: Sequence[Message]) -> Call | None:
-        """The call whose answer a new conversation begins with: what went before was made shorter, or written anew."""
-        texts = [message.text for message in opening]
+        """The call whose answer others than the model say at a new conversation's beginning: what went before was made
+        shorter."""
+        texts = [message.text for message in opening if message.role != "assistant"]
         for call in reversed(self._said):
             assert call.message is not None
             if not self._followers[call.id] and any(_carries(text, call.message.text) for text in texts):
                 return call
+        return None
+
+    def _retold(self, opening: Sequence[Message]) -> _Draft | None:
+        """The conversation whose answers stand at a new one's beginning, as the model's: it was written anew, or a call
+        aside answered with what is to stand in its place."""
         answers = {message.text.strip() for message in opening if message.role == "assistant" and message.text.strip()}
-        return next(
-            (c for c in reversed(self._said) if c.message is not None and c.message.text.strip() in answers), None
-        )
+        for call in reversed(self._said):
+            if call.message is not None and call.message.text.strip() in answers:
+                draft = self._of[call.id]
+                return self._continued(call) if draft.kind in ("side", "compaction") else draft
+        return None
 
     def _continued(self, summary: Call) -> _Draft:
         """The conversation that a summary was made for. The summary's own call becomes a compaction, unless it offered
@@ -206,7 +229,7 @@ class _Sorting:
         found = [
             (earlier, use.id)
             for earlier in reversed(self._said)
-            if earlier.id != call.follows and earlier.message is not None
+            if earlier.message is not None
             for use in earlier.message.tool_uses
             if any(len(text) >= _TELLING and text in word for text in _texts(use.arguments) for word in words)
         ]

@@ -197,6 +197,30 @@ async def test_a_history_that_was_made_shorter_is_not_written_anew(work: Work) -
     assert not (await work.house.trajectory(work.session)).health
 
 
+async def test_a_summary_that_takes_the_model_s_place_in_a_new_beginning_is_a_compaction(work: Work) -> None:
+    """opencode's ways: another model sums up, and the conversation begins anew with that as its answer."""
+    said = await work.call([user("rivers?")], uses(("c1", "look", {"at": "Ghent"})))
+    await work.call([*said, result("c1", "a river")], "The Lys.")
+    await work.call([user(f"<conversation>{PROMPT}</conversation> Sum up.")], SUMMARY, tools=False)
+    summary = {"role": "assistant", "content": SUMMARY}
+    anew = [user("What did we do so far?"), summary, {"role": "assistant", "content": "The Lys."}, user("Continue.")]
+    said = await work.call(anew, "That is all there is to say of rivers.")
+    await work.call([*said, user("bye")], "so long")
+    assert await work.told() == [("main", [0, 1, 3, 4], None), ("compaction 1", [2], "main")]
+    assert not (await work.house.trajectory(work.session)).health
+
+
+async def test_a_fork_is_joined_to_the_tool_call_that_it_goes_on_from(work: Work) -> None:
+    """Claude Code's ways: the sub-agent has its parent's conversation, and its task after it."""
+    said = await work.call([user("rivers!")], uses(("c1", "task", {"prompt": PROMPT})))
+    fork = [*said, result("c1", "That fork is you."), user(f"Your directive: {PROMPT}")]
+    await work.call(fork, "The Lys.", x_claude_code_session_id="s", x_claude_code_agent_id="one")
+    await work.call([*said, result("c1", "The Lys.")], "It is the Lys.")
+    main, agent = await work.threads()
+    assert [call.seq for call in main.calls] == [0, 2]
+    assert (agent.name, agent.parent, agent.tool_use_id) == ("sub-agent 1", "main", "c1")
+
+
 async def test_a_history_that_was_written_anew_is_the_same_conversation(work: Work) -> None:
     said = await work.call([user("a long enough question")], "a long enough answer")
     await work.call([*said, user("b")], "b!")

@@ -1,4 +1,4 @@
-"""Agents as their users have them: started with nothing changed but the addresses of model and tools, and no key of ours.
+"""Agents as their users have them: started with nothing changed but the addresses of model and tools.
 
 A scripted model stands behind the gateway; its log of what it was asked is the truth that the record is held against.
 """
@@ -29,6 +29,8 @@ from drawbar.sessions import Session, SessionSpec
 from drawbar.testing import ChatServer, Cut, Line, Received, says, serve_chat
 from drawbar.testing.agents import as_offered
 from drawbar.tools.warden import Warden
+from drawbar.wire import DIALECTS
+from drawbar.wire.route import read_route
 from drawbar_harnesses.launch import inherited
 from drawbar_harnesses.processes import child
 
@@ -68,6 +70,50 @@ def renamed(line: Line, body: Mapping[str, Any]) -> Line:
     return as_offered(line, body["tools"]) if isinstance(line, Mapping) else line
 
 
+@dataclass(frozen=True)
+class Record:
+    """A recorded session, as tests look at it."""
+
+    trajectory: Trajectory
+
+    @property
+    def asked(self) -> list[list[bytes]]:
+        """Of each call the messages of its request, in canonical form."""
+        paths = (self.trajectory.path(call.request) for call in self.trajectory.calls)
+        return [[DIALECTS[node.dialect].canonical(node.body) for node in path] for path in paths]
+
+    @property
+    def tree(self) -> list[tuple[str, int | None, str | None]]:
+        """Of each call its end, the position of the one that it follows, and how."""
+        seqs = {call.id: call.seq for call in self.trajectory.calls}
+        return [
+            (call.status, seqs[call.follows] if call.follows else None, call.edge) for call in self.trajectory.calls
+        ]
+
+    @property
+    def threads(self) -> dict[str, list[int]]:
+        """The positions of the calls of each thread, by its name."""
+        return {thread.name: [call.seq for call in thread.calls] for thread in self.trajectory.threads}
+
+    @property
+    def said(self) -> list[str]:
+        """What the model says in the main conversation, its tool calls by the towns that they ask about."""
+        return [
+            message.text + "".join(f"[{(use.arguments or {}).get('town')}]" for use in message.tool_uses)
+            for message in self.trajectory.messages
+            if message.role == "assistant"
+        ]
+
+    @property
+    def tools(self) -> list[tuple[str, str | None]]:
+        """The tool calls: their results, and whether the model was shown them."""
+        return [(call.text, call.seen) for call in self.trajectory.tool_calls]
+
+    @property
+    def findings(self) -> set[str]:
+        return {finding.name for finding in self.trajectory.health}
+
+
 @dataclass
 class Site:
     """A gateway that is served, and what stands behind it."""
@@ -81,20 +127,31 @@ class Site:
         """What the scripted model was asked to say: the truth."""
         return self.server.requests
 
+    @property
+    def asked(self) -> list[list[bytes]]:
+        """Of each request the messages, in canonical form."""
+        return [_canonical(received) for received in self.requests]
+
     async def open(self, **spec: Any) -> Session:
         return await self.gateway.open(SessionSpec(environment="weather", **spec))
 
-    async def sessions(self) -> list[Trajectory]:
+    async def records(self) -> list[Record]:
         """All sessions with calls, the oldest first."""
         await self.gateway.recorder.commit()
         store = self.gateway.store
         found = [store.trajectory(row.id) for row in sorted(store.sessions(), key=lambda row: row.started)]
-        return [trajectory for trajectory in found if trajectory.calls]
+        return [Record(trajectory) for trajectory in found if trajectory.calls]
 
-    async def session(self) -> Trajectory:
+    async def record(self) -> Record:
         """The only one."""
-        (trajectory,) = await self.sessions()
-        return trajectory
+        (record,) = await self.records()
+        return record
+
+
+def _canonical(received: Received) -> list[bytes]:
+    route = read_route(received.path, "")
+    assert route is not None
+    return [route.dialect.canonical(message) for message in route.split(received.raw).messages]
 
 
 SiteAt = Callable[..., AbstractAsyncContextManager[Site]]
@@ -248,7 +305,15 @@ class Opencode(Agent):
             f"OPENCODE_DISABLE_{what}": "1"
             for what in ("MODELS_FETCH", "AUTOUPDATE", "LSP_DOWNLOAD", "DEFAULT_PLUGINS", "SHARE")
         }
-        return ["run", "--format", "json", "--model", "gateway/m", *(["--continue"] if again else []), prompt], variables
+        return [
+            "run",
+            "--format",
+            "json",
+            "--model",
+            "gateway/m",
+            *(["--continue"] if again else []),
+            prompt,
+        ], variables
 
 
 KINDS = {kind.name: kind for kind in (ClaudeCode, Codex, Opencode)}
