@@ -75,6 +75,8 @@ class Session:
     """Its row has changed, and is to be written with its next call's."""
     cue: str = ""
     """What its first reply answers, if it is live and known by what it says."""
+    root: bytes | None = None
+    """The node of its first message, then."""
     touched: float = field(default_factory=time.time)
     """When its last call began or ended, unix seconds."""
     on_reply: Callable[[Session, bytes, Dialect, bytes], None] | None = None
@@ -121,6 +123,12 @@ class Session:
         self.row = msgspec.structs.replace(
             self.row, environment=other.row.environment, environment_version=other.row.environment_version
         )
+
+    def belongs_to(self, owner: bytes) -> None:
+        """Let its client be known again, by what tells it from those with other keys."""
+        if self.row.owner != owner:
+            self.row = msgspec.structs.replace(self.row, owner=owner)
+            self.unwritten = True
 
     def name(self, name: bytes) -> None:
         """Let it be found again in the store by this digest."""

@@ -309,3 +309,43 @@ async def test_words_that_are_added_to_what_was_not_answered_go_on_from_it(
     assert [thread.name for thread in trajectory.threads] == ["main"]
     assert {finding.name for finding in trajectory.health} == {"failed_call"}
     assert trajectory.messages[0].text == "ab"
+
+
+def task_of(provider: Provider, prompt: str) -> web.StreamResponse:
+    """An answer that calls a tool with this text."""
+    arguments = json.dumps({"prompt": prompt})
+    completion = provider.completion(None)
+    completion["choices"][0]["message"]["tool_calls"] = [
+        {"id": "c1", "type": "function", "function": {"name": "task", "arguments": arguments}}
+    ]
+    return web.json_response(completion)
+
+
+async def test_a_sub_agent_that_works_on_its_own_belongs_to_the_session_although_its_caller_went_on(
+    house: House, provider: Provider
+) -> None:
+    async def answer(request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
+        if body["messages"][-1]["content"] == "start":
+            return task_of(provider, LONG)
+        return web.json_response(provider.completion("The Lys."))
+
+    provider.answer = answer
+    main = Agent(house)
+    await main.say("start")
+    await main.ask([*main.said, {"role": "tool", "tool_call_id": "c1", "content": "It was launched."}])
+    await Agent(house).say(LONG)
+    (trajectory,) = await recorded(house)
+    assert trajectory.turns == 3
+    assert [thread.name for thread in trajectory.threads] == ["main", "sub-agent 1"]
+
+
+async def test_agents_at_the_same_task_are_no_sub_agents_of_each_other_though_a_model_quotes_its_prompt(
+    house: House, provider: Provider
+) -> None:
+    async def answer(request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
+        return task_of(provider, LONG)
+
+    provider.answer = answer
+    for _ in range(3):
+        await Agent(house).ask([{"role": "system", "content": "Be brief."}, user(f"{LONG}?")])
+    assert [trajectory.turns for trajectory in await recorded(house)] == [1, 1, 1]

@@ -3,9 +3,10 @@ made shorter find the session that they belong to, although nothing names it."""
 
 from __future__ import annotations
 
+import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from drawbar.record.arguments import exact, inner_calls
@@ -20,6 +21,8 @@ MOST_REPLIES: Final = 32
 """That are remembered of each session."""
 TELLING: Final = 24
 """Characters from which on a text is taken for nobody else's."""
+LAUNCHING: Final = 30.0
+"""Seconds after a tool use in which a sub-agent begins that works on its own: its caller has a result at once."""
 
 
 @dataclass(slots=True, eq=False)
@@ -30,6 +33,9 @@ class Heard:
     text: str
     uses: list[ToolUse]
     """Its tool uses that no call was found for."""
+    at: float = field(default_factory=time.monotonic)
+    began: list[ToolUse] = field(default_factory=list)
+    """Its tool uses that a sub-agent was found for."""
 
 
 class LastWords:
@@ -53,19 +59,25 @@ class LastWords:
     def forget(self, session: Session) -> None:
         self._by_session.pop(session.id, None)
 
-    def opened_by(self, scope: bytes, opening: Sequence[Message]) -> Session | None:
-        """The session that a new conversation belongs to: its first words stand in a tool use that has no result yet (a
-        sub-agent), or they carry a reply that was to replace what came before it (a compaction)."""
+    def opened_by(self, scope: bytes, opening: Sequence[Message], root: bytes | None) -> Session | None:
+        """The session that a new conversation belongs to: its first words stand in a tool use that has no result yet,
+        or was asked for just now (a sub-agent), or they carry a reply that was to replace what came before it (a
+        compaction). `root`: the node of its first message."""
         words = [message.text.strip() for message in opening if message.role == "user"]
         if not any(words):
             return None
         for session, heard in self._newest(scope):
-            if any(turn.followed for turn in session.tree.given(heard.node)):
-                continue
-            told = [text for use in heard.uses for text in _texts(use.arguments)]
-            if any(len(text) >= TELLING and (text in word or word == text) for text in told for word in words):
+            followed = any(turn.followed for turn in session.tree.given(heard.node))
+            quoted = session.cue if root is not None and root == session.root else ""
+            use = next((use for use in heard.uses if _begins(use, words, quoted)), None)
+            if use is not None and not (followed and (use in heard.began or time.monotonic() - heard.at > LAUNCHING)):
+                heard.began.append(use)
                 return session
-            if len(heard.text) >= TELLING and any(heard.text in word and heard.text != word for word in words):
+            if (
+                not followed
+                and len(heard.text) >= TELLING
+                and any(heard.text in word and heard.text != word for word in words)
+            ):
                 return session
         return None
 
@@ -92,6 +104,13 @@ class LastWords:
             if scope in (None, session.scope):
                 for heard in reversed(replies):
                     yield session, heard
+
+
+def _begins(use: ToolUse, words: Sequence[str], quoted: str) -> bool:
+    """Whether a tool use holds the first words of a conversation. Not if they are `quoted` from the prompt of one that
+    began alike: the same agent at the same task, whose model searches for what it was asked, is no sub-agent."""
+    told = (text for text in _texts(use.arguments) if len(text) >= TELLING and text not in quoted)
+    return any(text in word for text in told for word in words)
 
 
 def _asks_for(use: ToolUse, names: Names, arguments: bytes) -> bool:

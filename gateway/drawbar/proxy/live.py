@@ -87,6 +87,7 @@ class LiveSessions:
             agent = identity.agent if identity is not None else None
             session, there = await self._by_content(scope, agent, dialect, request)
         session.scope = scope
+        session.belongs_to(scope)
         session.on_reply = self._heard
         session.used = time.monotonic()
         return session, there
@@ -136,15 +137,19 @@ class LiveSessions:
         session = _continued(client.tree, dialect, there)
         if session is None:
             opening = [_normal(dialect, message) for message in there.messages[:_OPENING]]
-            session = await self._from_store(scope, dialect, opening, there) or self._words.opened_by(scope, opening)
+            session = await self._from_store(scope, dialect, opening, there) or self._opened_by(scope, opening, there)
         if session is None or session.stop is not None:
             session = self._sessions.begin("content", None, agent)
             session.cue = _cue(_normal(dialect, there.messages[-1])) if there.messages else ""
+            session.root = there.path[0] if there.path else None
         if session.row.origin != "content":  # it has a memory of its own
             return session, None
         if session.tree is not client.tree:
             session.adopt(client.graph, client.tree, client.replies)
         return session, there
+
+    def _opened_by(self, scope: bytes, opening: list[Message], there: Placed) -> Session | None:
+        return self._words.opened_by(scope, opening, there.path[0] if there.path else None)
 
     async def _from_store(
         self, scope: bytes, dialect: Dialect, opening: list[Message], there: Placed
