@@ -124,12 +124,6 @@ class Session:
             self.row, environment=other.row.environment, environment_version=other.row.environment_version
         )
 
-    def belongs_to(self, owner: bytes) -> None:
-        """Let its client be known again, by what tells it from those with other keys."""
-        if self.row.owner != owner:
-            self.row = msgspec.structs.replace(self.row, owner=owner)
-            self.unwritten = True
-
     def name(self, name: bytes) -> None:
         """Let it be found again in the store by this digest."""
         self.row = msgspec.structs.replace(self.row, key_digest=name)

@@ -87,7 +87,6 @@ class LiveSessions:
             agent = identity.agent if identity is not None else None
             session, there = await self._by_content(scope, agent, dialect, request)
         session.scope = scope
-        session.belongs_to(scope)
         session.on_reply = self._heard
         session.used = time.monotonic()
         return session, there
