@@ -157,7 +157,7 @@ class _Reader:
             at = len(self._text) if error.token.type == "$END" else int(error.token.start_pos or 0)
             self._fail(at, f"expected {_expected(error.accepts or error.expected)}")
         except UnexpectedCharacters as error:
-            self._fail(int(error.pos_in_stream), f"expected {_expected(error.allowed or ())}")
+            self._fail(int(getattr(error, "pos_in_stream", 0)), f"expected {_expected(error.allowed or ())}")
 
     def _fail(self, at: int, why: str) -> NoReturn:
         """Say where, and show it."""
@@ -175,7 +175,8 @@ class _Reader:
         text = self._text[tree.meta.start_pos : tree.meta.end_pos]
         if tree.data == "comparison":
             return self._comparison(tree, text)
-        parts = tuple(self._condition(part, depth + 1) for part in tree.children if not isinstance(part, str))
+        inner = depth + (tree.data in ("group", "negation"))
+        parts = tuple(self._condition(part, inner) for part in tree.children if not isinstance(part, str))
         if tree.data == "negation":
             return Not(parts[0], text)
         if len(parts) == 1:
@@ -194,7 +195,7 @@ class _Reader:
         operator = self._operator(column, name, [token for token in said if token.type != "NOT"], values)
         read = () if operator == "null" else tuple(self._values(column, operator, values))
         if column.kind.name != "text":
-            self._comparisons += len(read)
+            self._comparisons += max(0, len(read) - 1)
         found = Comparison(column.name, key, operator, read or ((True,) if not rest else ()), text)
         return Not(found, text) if negated else found
 
@@ -212,7 +213,7 @@ class _Reader:
             self._fail(at, f"{name!r} has nothing after a dot")
         if not dot and not column.keyless:
             self._fail(at, f"{name!r} needs a name: {name}.NAME")
-        return column, _unquoted(key) if dot else None
+        return column, words(_unquoted(key)) if dot else None
 
     def _operator(self, column: Column, name: Token, said: Sequence[Token], values: Sequence[Token]) -> Operator:
         """What is asked; `= null` is `is null`."""

@@ -92,8 +92,10 @@ def overviews(
     query = _ordered(select(*columns).select_from(_FROM), filter, newest).limit(limit)
     if after is not None:
         query = query.where(_beyond(after.started, after.id, newest))
-    for found in connection.execute(query).mappings():
-        yield msgspec.convert({**found, "findings": unpacked(found["findings"])}, Overview, strict=False)
+    for found in connection.execute(query):
+        *values, findings = found
+        fields = dict(zip(Overview.__struct_fields__, values, strict=False))
+        yield Overview(**fields, findings=unpacked(findings))
 
 
 def count(connection: Connection, filter: Filter) -> int:

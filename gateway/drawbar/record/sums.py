@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, and_, case, func, or_, select
+from sqlalchemy import BigInteger, ColumnElement, and_, case, cast, func, or_, select
 
 from drawbar.record.schema import call, session, tool_call
 
@@ -32,7 +32,8 @@ def added_up(name: str) -> ColumnElement[Any]:
     """The sum of this name, for the session at hand in the query around it."""
     table, expression = (tool_call, _OF_TOOL_CALLS[name]) if name in _OF_TOOL_CALLS else (call, _OF_CALLS[name])
     found = select(expression).select_from(table).where(table.c.session == session.c.id)
-    return found.correlate(session).scalar_subquery()
+    total = found.correlate(session).scalar_subquery()
+    return total if name == "cost" else cast(total, BigInteger)  # PostgreSQL's sums of whole numbers are decimals
 
 
 def first_model() -> ColumnElement[Any]:
