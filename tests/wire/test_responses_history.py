@@ -27,7 +27,8 @@ CALL = {
 
 def leaf(graph: SessionGraph, *items: dict[str, Any]) -> bytes | None:
     body = {"model": "m", "instructions": INSTRUCTIONS, "input": list(items)}
-    return graph.request(RESPONSES, RESPONSES.split(json.dumps(body).encode()).messages)[0]
+    path, _ = graph.request(RESPONSES, RESPONSES.split(json.dumps(body).encode()).messages)
+    return path[-1] if path else None
 
 
 def replied(graph: SessionGraph, parent: bytes | None, *items: dict[str, Any]) -> bytes:
