@@ -124,10 +124,21 @@ class Session:
             self.row, environment=other.row.environment, environment_version=other.row.environment_version
         )
 
+    def belongs_to(self, owner: bytes) -> None:
+        """Let its client be known again, by what tells it from those with other keys. Its row is to be
+        written."""
+        if self.row.owner != owner:
+            self.row = msgspec.structs.replace(self.row, owner=owner)
+            self.unwritten = True
+
     def name(self, name: bytes) -> None:
         """Let it be found again in the store by this digest."""
         self.row = msgspec.structs.replace(self.row, key_digest=name)
         self.unwritten = True
+
+    def forget_name(self) -> None:
+        """Let another reply be the one that it is found by."""
+        self.row = msgspec.structs.replace(self.row, key_digest=None)
 
     def replied(self, turn: Turn[Session], reply: bytes, dialect: Dialect, message: bytes) -> None:
         """A call's reply is there, or as much of it as came."""

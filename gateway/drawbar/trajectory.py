@@ -136,6 +136,8 @@ class Score:
     error: str | None = None
     usage: Mapping[str, Any] | None = None
     created: float = 0.0
+    call: str | None = None
+    """The id of the model call that it is about; None: the whole session."""
 
 
 @dataclass(frozen=True, slots=True)

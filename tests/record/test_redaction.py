@@ -91,7 +91,7 @@ async def test_where_the_hook_fails_nothing_is_kept(
 
 @pytest.mark.parametrize("kind", [RunRow, SessionRow, BlobRow, NodeRow, CallRow, ToolCallRow, ScoreRow, HealthRow])
 def test_every_body_that_is_recorded_goes_through_the_hook(kind: type[Any]) -> None:
-    digests = {"id", "parent", "digest", "key_digest", "request", "reply", "reply_body", "tools"}
+    digests = {"id", "parent", "digest", "key_digest", "request", "reply", "reply_body", "tools", "owner"}
     digests |= {"request_envelope", "response_envelope", "said"}
     bodies = {name for name, hint in kind.__annotations__.items() if "bytes" in str(hint)} - digests
     assert bodies <= set(REDACTED[kind])

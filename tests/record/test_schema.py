@@ -114,8 +114,10 @@ def _bring_back_to_version_2(url: str) -> None:
     engine = create_engine(parse(url))
     with engine.begin() as connection:
         connection.execute(text("DROP INDEX session_started"))
-        for table in ("summary", "newest_score", "label"):
+        for table in ("summary", "newest_score", "label", "answer", "live_scoring"):
             connection.execute(text(f"DROP TABLE {table}"))
+        connection.execute(text("ALTER TABLE session DROP COLUMN owner"))
+        connection.execute(text("ALTER TABLE score DROP COLUMN call"))
         connection.execute(text("UPDATE meta SET value = 2 WHERE name = 'schema_version'"))
     engine.dispose()
 

@@ -14,11 +14,12 @@ import msgspec
 from drawbar.ids import digest, new_id
 from drawbar.record.placing import Placed, instructions, placed
 from drawbar.record.replies import Reply
-from drawbar.record.rows import BlobRow, CallRow, Row
+from drawbar.record.rows import AnswerRow, BlobRow, CallRow, Row
 from drawbar.record.stitching import Turn, begins_reply
 from drawbar.wire.dialect import BadBody, Request, Response, Usage
 from drawbar.wire.identity import Identity
 from drawbar.wire.notes import with_notes
+from drawbar.wire.response_id import response_id
 from drawbar.wire.route import Route
 
 if TYPE_CHECKING:
@@ -219,6 +220,7 @@ class Call:
             ended=time.time(),
         )
         rows.append(self.row)
+        rows += self._called(response)
         if cause not in ("client_left", "cancelled"):  # the agent's own doing, or ours: no failure
             self.session.trouble = cause
         return self._and_session(rows)
@@ -237,6 +239,11 @@ class Call:
             opening = self.request.standing if known is None else known.opening
             said = Reply(reply, self.session.graph.depth(reply), opening, instructions(self.request))
             self.session.replies.note(response.names, said)
+
+    def _called(self, response: Response | None) -> list[Row]:
+        """Let whoever knows only what the provider called its answer find this call."""
+        name = response_id(response.envelope) if response is not None and self.session.row.run is None else None
+        return [] if name is None else [AnswerRow(name=name, call=self.row.id, session=self.row.session)]
 
     def _envelope(self, response: Response | None) -> bytes | None:
         """The answer's other fields; among them, what a translation lost and what became of the wish for tokens."""

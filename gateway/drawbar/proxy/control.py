@@ -6,6 +6,9 @@
     POST /api/sessions/{id}/end            {"stop", "error", "metadata"} -> {}
     GET  /api/sessions/{id}/trajectory     as `trajectory_to_json` writes it
     POST /api/sessions/{id}/scores         {"scores": [{"name", "value", ...}]} (a ScoreRow's fields) -> {"ids": [...]}
+    POST /api/sessions/{id}/feedback       {"thumbs": "up" | "down", "score", "name", "correction", "comment"} -> {"session",
+                                           "call", "ids"}; also by the id that an answer had, or by the `session` of a
+                                           client's metadata, and with the key that the session's requests showed
     PUT  /api/runs/{id}                    a RunRow -> {}
     GET  /api/runs/{id}                    -> a RunRow, of the one run whose id begins so
     GET  /api/runs/{id}/trajectories       {"trajectories": [...]}
@@ -17,8 +20,10 @@ Errors are {"error": {"message", "type", "code", ...}} as on the model side.
 from __future__ import annotations
 
 import math
+import re
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import unquote
 
 import anyio.to_thread
 import msgspec
@@ -28,6 +33,7 @@ from drawbar.causes import CAUSES
 from drawbar.errors import ConfigurationError, ToolServerError, UnknownName
 from drawbar.ids import new_id
 from drawbar.proxy.client import JSON, BodyTooLarge, Client, ClientGone
+from drawbar.proxy.feedback import KeyRequired, give_feedback
 from drawbar.proxy.guard import is_admin
 from drawbar.proxy.headers import NO_RETRY, client_keys
 from drawbar.proxy.spec_json import spec_from_json
@@ -40,6 +46,9 @@ from drawbar.wire.tolerant import dump, load_object, whole
 
 if TYPE_CHECKING:
     from drawbar.gateway import Gateway
+
+
+_FEEDBACK: Final = re.compile(r"/api/sessions/([^/]+)/feedback")
 
 
 class _Refused(Exception):
@@ -81,6 +90,8 @@ class Control:
     async def _answer(self, client: Client, method: str, path: str) -> bytes:
         if path == "/healthz":
             return dump({"status": "ok", "version": __version__, "unrecorded": self._gateway.model_side.unrecorded})
+        if (about := _FEEDBACK.fullmatch(path)) is not None and method == "POST":
+            return await self._feedback(client, about[1])
         if not is_admin(client_keys(client), self._gateway.settings):
             raise _Refused(401, "The control API needs the gateway's admin key as bearer token.", "admin_key_required")
         match method, path.removeprefix("/api/").split("/"):
@@ -140,6 +151,13 @@ class Control:
         await self._gateway.record(*rows)
         return dump({"ids": [row.id for row in rows]})
 
+    async def _feedback(self, client: Client, name: str) -> bytes:
+        try:
+            rows = await give_feedback(self._gateway, client, unquote(name), await self._body(client))
+        except KeyRequired as error:
+            raise _Refused(401, str(error), "key_required") from error
+        return dump({"session": rows[0].session, "call": rows[0].call, "ids": [row.id for row in rows]})
+
     async def _run(self, id: str, body: dict[str, Any]) -> bytes:
         config = dump(body.get("config") or {})
         try:
@@ -163,7 +181,7 @@ class Control:
         model = body.get("model")
         if not isinstance(model, str):
             raise BadBody("`model` must be a string")
-        return dump(await self._gateway.models.chat(model, body))
+        return dump(await self._gateway.chat(model, body))
 
 
 def _score_row(session: str, score: dict[str, Any]) -> ScoreRow:

@@ -22,9 +22,11 @@ from sqlalchemy.engine.interfaces import DBAPICursor, Dialect
 from drawbar.record import schema
 from drawbar.record.codec import Unpacker
 from drawbar.record.rows import (
+    AnswerRow,
     BlobRow,
     CallRow,
     HealthRow,
+    LiveScoringRow,
     NodeRow,
     RunRow,
     ScoreRow,
@@ -33,7 +35,20 @@ from drawbar.record.rows import (
     ToolCallRow,
 )
 
-R = TypeVar("R", RunRow, SessionRow, BlobRow, NodeRow, CallRow, ToolCallRow, ScoreRow, HealthRow, SummaryRow)
+R = TypeVar(
+    "R",
+    RunRow,
+    SessionRow,
+    BlobRow,
+    NodeRow,
+    CallRow,
+    ToolCallRow,
+    ScoreRow,
+    HealthRow,
+    SummaryRow,
+    AnswerRow,
+    LiveScoringRow,
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,11 @@ from typing import Final, TypeAlias
 from msgspec import structs
 
 from drawbar.record.rows import (
+    AnswerRow,
     BlobRow,
     CallRow,
     HealthRow,
+    LiveScoringRow,
     NodeRow,
     Row,
     RunRow,
@@ -36,6 +38,8 @@ REDACTED: Final[dict[type[Row], tuple[str, ...]]] = {
     ScoreRow: ("explanation", "error", "usage"),
     HealthRow: ("findings",),
     SummaryRow: (),
+    AnswerRow: (),
+    LiveScoringRow: (),
 }
 """What the hook is given of each kind of row: everything that an agent, a server or a user may have said."""
 

@@ -65,6 +65,8 @@ class SessionRow(msgspec.Struct, frozen=True, kw_only=True):
     were taken together by the identity that their agent sends, or by what they go on from."""
     continues: str | None = None
     """Of a live session: the one that its agent had before, and that had ended when it came back."""
+    owner: bytes | None = None
+    """Of a live session: what tells its client from those with other keys."""
 
 
 class BlobRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -197,6 +199,8 @@ class ScoreRow(msgspec.Struct, frozen=True, kw_only=True):
     usage: bytes | None = None
     """JSON: what a judge spent on it (`model`, `prompt_tokens`, `completion_tokens`, `cost`)."""
     created: float
+    call: str | None = None
+    """The model call that it is about; None: the whole session."""
 
 
 class HealthRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -241,4 +245,42 @@ class SummaryRow(msgspec.Struct, frozen=True, kw_only=True):
     created: float
 
 
-Row: TypeAlias = RunRow | SessionRow | BlobRow | NodeRow | CallRow | ToolCallRow | ScoreRow | HealthRow | SummaryRow
+class AnswerRow(msgspec.Struct, frozen=True, kw_only=True):
+    """What a provider called one of its answers (`chatcmpl-...`, `resp_...`, `msg_...`), so that whoever only knows
+    that finds the call. Rollouts have none: whoever runs them knows their sessions."""
+
+    name: str
+    call: str
+    session: str
+
+
+class LiveScoringRow(msgspec.Struct, frozen=True, kw_only=True):
+    """That a rubric is to look at a session that has ended, and what has become of that.
+
+    It is written with the session's end, so that no crash forgets it.
+    """
+
+    session: str
+    rubric: str
+    """The name of the environment whose rubric it is."""
+    state: str = "due"
+    """due | done | passed (there was nothing to score; `reason` says why)"""
+    reason: str | None = None
+    taken: float = 0.0
+    """While it is due: until when nobody else begins with it, unix seconds."""
+    created: float
+
+
+Row: TypeAlias = (
+    RunRow
+    | SessionRow
+    | BlobRow
+    | NodeRow
+    | CallRow
+    | ToolCallRow
+    | ScoreRow
+    | HealthRow
+    | SummaryRow
+    | AnswerRow
+    | LiveScoringRow
+)

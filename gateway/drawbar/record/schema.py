@@ -30,9 +30,11 @@ from sqlalchemy import (
 
 from drawbar.errors import StoreError, StoreVersionError
 from drawbar.record.rows import (
+    AnswerRow,
     BlobRow,
     CallRow,
     HealthRow,
+    LiveScoringRow,
     NodeRow,
     Row,
     RunRow,
@@ -61,11 +63,14 @@ def _to_2(connection: Connection) -> None:
 
 
 def _to_3(connection: Connection) -> None:
-    """What sessions are looked for by: sums, newest scores and labels, of those that are there already too."""
+    """What sessions are looked for by: sums, newest scores and labels, of those that are there already too. Whose live
+    sessions are, what answers were called, which call a score is about, and what is to be scored."""
     from drawbar.record import derived  # knows the tables, and so comes after them
 
+    connection.exec_driver_sql(f"ALTER TABLE session ADD COLUMN owner {LargeBinary().compile(connection.dialect)}")
+    connection.exec_driver_sql("ALTER TABLE score ADD COLUMN call TEXT")
     _by_start.create(connection)
-    for table in (summary, newest_score, label):
+    for table in (summary, newest_score, label, answer, live_scoring):
         table.create(connection)
     derived.fill(connection)
 
@@ -135,6 +140,7 @@ session: Final = Table(
     _real("ended", null=True),
     _text("origin"),
     _text("continues", null=True),
+    _bytes("owner", null=True),
 )
 Index("session_key_digest", session.c.key_digest)
 Index("session_run", session.c.run)
@@ -233,6 +239,7 @@ score: Final = Table(
     _text("error", null=True),
     _bytes("usage", null=True),
     _real("created"),
+    _text("call", null=True),
     PrimaryKeyConstraint("session", "id"),
     sqlite_with_rowid=False,
 )
@@ -253,6 +260,31 @@ summary: Final = Table(
     _real("created"),
     sqlite_with_rowid=False,
 )
+
+answer: Final = Table(
+    "answer",
+    METADATA,
+    _text("name"),
+    _text("call"),
+    _text("session"),
+    PrimaryKeyConstraint("name", "call"),
+    sqlite_with_rowid=False,
+)
+
+live_scoring: Final = Table(
+    "live_scoring",
+    METADATA,
+    _text("session"),
+    _text("rubric"),
+    _text("state"),
+    _text("reason", null=True),
+    _real("taken"),
+    _real("created"),
+    PrimaryKeyConstraint("session", "rubric"),
+    sqlite_with_rowid=False,
+)
+DUE: Final = live_scoring.c.state == "due"
+Index("live_scoring_due", live_scoring.c.created, sqlite_where=DUE, postgresql_where=DUE)
 
 # The next two are derived: `derived` keeps them in the transaction that writes what they are made from.
 
@@ -294,6 +326,8 @@ TABLES: Final[Mapping[type[Row], Table]] = {
     ScoreRow: score,
     HealthRow: health,
     SummaryRow: summary,
+    AnswerRow: answer,
+    LiveScoringRow: live_scoring,
 }
 """The table of each kind of row, in the order in which one transaction writes them."""
 

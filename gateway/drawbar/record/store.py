@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from sqlalchemy import URL, ColumnElement, Connection, Engine, exists, select
+from sqlalchemy import URL, ColumnElement, Connection, Engine, exists, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from zstandard import ZstdError
 
@@ -20,7 +20,7 @@ from drawbar.errors import StoreError, UnknownName
 from drawbar.record import database, health, load, schema, view
 from drawbar.record import select as select_
 from drawbar.record.filter import EVERYTHING, Filter
-from drawbar.record.rows import HealthRow, Row, RunRow, SessionRow
+from drawbar.record.rows import AnswerRow, HealthRow, LiveScoringRow, Row, RunRow, SessionRow
 from drawbar.record.select import Clause, Overview
 from drawbar.record.writer import Writer
 from drawbar.trajectory import Finding, Trajectory
@@ -178,6 +178,37 @@ class Store:
         """How many sessions each clause of a filter leaves: for one that means none."""
         with self._reading() as connection:
             return select_.explain(connection, filter)
+
+    def answers(self, name: str, limit: int = 20) -> list[AnswerRow]:
+        """The answers that a provider called so, the newest first."""
+        table = schema.answer
+        query = select(table).where(table.c.name == name).order_by(table.c.call.desc()).limit(limit)
+        with self._reading() as connection:
+            return list(load.structs(connection, AnswerRow, query))
+
+    def labelled(self, names: Sequence[str], value: str, limit: int = 20) -> list[SessionRow]:
+        """The sessions whose metadata say this under one of these names, the newest first."""
+        session, label = schema.session, schema.label
+        ids = select(label.c.session).where(label.c.name.in_(names), label.c.value == value)
+        query = select(session).where(session.c.id.in_(ids)).order_by(session.c.started.desc()).limit(limit)
+        with self._reading() as connection:
+            return list(load.structs(connection, SessionRow, query))
+
+    def due(self, now: float, limit: int) -> list[LiveScoringRow]:
+        """What live scoring has still to look at, and nobody does, the oldest first."""
+        table = schema.live_scoring
+        query = select(table).where(schema.DUE, table.c.taken < now).order_by(table.c.created).limit(limit)
+        with self._reading() as connection:
+            return list(load.structs(connection, LiveScoringRow, query))
+
+    def take(self, session: str, rubric: str, now: float, until: float) -> bool:
+        """Whether this is ours to score, until then; of several that ask, one is told so."""
+        table = schema.live_scoring
+        key = table.c.session == session, table.c.rubric == rubric
+        statement = update(table).where(*key, schema.DUE, table.c.taken < now).values(taken=until)
+        writing = self._engine.connect().execution_options(writes=True)
+        with self._translating(), writing as connection, connection.begin():
+            return connection.execute(statement).rowcount == 1
 
     def silent_since(self, time: float) -> list[str]:
         """The live sessions that are open, and have had no call since this time (unix seconds), by id."""

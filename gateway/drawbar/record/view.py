@@ -199,6 +199,7 @@ def _score(row: ScoreRow) -> Score:
         error=row.error,
         usage=_object(row.usage) if row.usage is not None else None,
         created=row.created,
+        call=row.call,
     )
 
 

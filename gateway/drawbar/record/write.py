@@ -17,9 +17,21 @@ from sqlalchemy.sql.dml import Insert
 from drawbar.record import schema
 from drawbar.record.codec import Packer
 from drawbar.record.derived import Derived
-from drawbar.record.rows import BlobRow, CallRow, HealthRow, NodeRow, Row, ScoreRow, SessionRow, SummaryRow, ToolCallRow
+from drawbar.record.rows import (
+    AnswerRow,
+    BlobRow,
+    CallRow,
+    HealthRow,
+    LiveScoringRow,
+    NodeRow,
+    Row,
+    ScoreRow,
+    SessionRow,
+    SummaryRow,
+    ToolCallRow,
+)
 
-_WRITTEN_ONCE: Final = (BlobRow, NodeRow, ScoreRow)
+_WRITTEN_ONCE: Final = (BlobRow, NodeRow, ScoreRow, AnswerRow)
 
 
 class Cursor(Protocol):
@@ -97,6 +109,10 @@ def identity(row: Row) -> Any:
         return row.session  # type: ignore[union-attr]  # these kinds have one
     if type(row) in (CallRow, ToolCallRow, ScoreRow):
         return (row.session, row.id)  # type: ignore[union-attr]  # the kinds that have a session
+    if type(row) is AnswerRow:
+        return (row.name, row.call)
+    if type(row) is LiveScoringRow:
+        return (row.session, row.rubric)
     return row.id  # type: ignore[union-attr]  # every kind but blobs
 
 
