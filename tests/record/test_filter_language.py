@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from drawbar.errors import ConfigurationError
-from drawbar.record.filter import EVERYTHING, MOST, equal, where
+from drawbar.record.filter import DEEPEST, EVERYTHING, MOST, equal, where
 from drawbar.record.rows import SessionRow
 from drawbar.record.store import Store
 
@@ -127,8 +127,9 @@ def test_the_largest_filters_are_still_read_by_each_database(store: Store, make_
         " and ".join(["not turns > 1"] * MOST),
         " or ".join(["metadata.x = 3"] * (MOST // 2 - 1)) + " or turns = 0",
         f"model in ({', '.join(f'm{n}' for n in range(7000))})",
-        "(" * 55 + "turns = 0" + ")" * 55,
-        "not " * 54 + "turns = 0",
+        "(" * DEEPEST + "turns = 0" + ")" * DEEPEST,
+        "not " * DEEPEST + "turns = 0",
+        "not (turns = 1 and not (upstream = a or " * (DEEPEST // 4) + "turns = 1" + "))" * (DEEPEST // 4),
     ):
         assert store.count(where(text)) == 1
 

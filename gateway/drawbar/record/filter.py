@@ -40,7 +40,7 @@ LONGEST: Final = 50_000
 """Characters of a filter."""
 MOST: Final = 400
 """Comparisons in a filter: databases bound how deep an expression may be."""
-DEEPEST: Final = 60
+DEEPEST: Final = 20
 
 _GRAMMAR: Final = r"""
 some: all (OR all)*
