@@ -17,10 +17,16 @@ from drawbar.testing import calls, says, together
 from drawbar.testing.agents import as_offered
 
 DeskAt = Callable[..., AbstractAsyncContextManager[Any]]
-ASKED_AT = {"chat": "/v1/chat/completions", "responses": "/v1/responses", "messages": "/v1/messages"}
+ASKED_AT = {
+    "chat": "/v1/chat/completions",
+    "responses": "/v1/responses",
+    "messages": "/v1/messages",
+    "gemini": "/v1/models/scripted:streamGenerateContent",
+}
 PAIRS = [
     ("claude_code", "chat"), ("codex", "chat"), ("gemini_cli", "chat"), ("opencode", "messages"), ("pi", "messages"),
     ("opencode", "responses"), ("pi", "responses"), ("codex", "messages"), ("gemini_cli", "messages"),
+    ("claude_code", "responses"), ("claude_code", "gemini"),
 ]  # fmt: skip
 LINES = [
     {**calls("weather", town="Ghent"), "content": "Let me look."},

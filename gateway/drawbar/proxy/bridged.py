@@ -27,7 +27,7 @@ from drawbar.wire.framing import EVENTS
 from drawbar.wire.route import CHAT_TURN
 from drawbar.wire.translator import Chat, Translator
 
-_AFTERWARDS: Final = 5.0
+AFTERWARDS: Final = 5.0
 """Seconds that are waited, once an answer has ended, for the counts that may follow it."""
 _OF_DIALECTS: Final = (b"anthropic-", b"openai-beta", b"x-goog-", b"x-stainless-")
 
@@ -184,7 +184,7 @@ class _Stream:
         chunks = self._reply.chunks()
         while not self._bridge.done:
             try:
-                async with asyncio.timeout(_AFTERWARDS) if self._bridge.ended else nullcontext():
+                async with asyncio.timeout(AFTERWARDS) if self._bridge.ended else nullcontext():
                     chunk = await anext(chunks, None)
             except (TimeoutError, UpstreamError):
                 if not self._bridge.ended:

@@ -14,7 +14,7 @@ from drawbar.proxy.asking import Answered, ask
 from drawbar.proxy.failures import RetryPolicy
 from drawbar.proxy.in_process import InProcessUpstream
 from drawbar.proxy.limited import LimitedUpstream
-from drawbar.proxy.providers import BARE, PROVIDERS, TRANSLATED, Provider
+from drawbar.proxy.providers import BARE, PROVIDERS, TRANSLATED, Provider, passed_on
 from drawbar.proxy.upstream import Exchange, Upstream, UpstreamError
 from drawbar.wire import CHAT, DIALECTS
 from drawbar.wire.dialect import BadBody, Usage
@@ -184,7 +184,7 @@ class Models:
             return Target(self._provider_in(PROVIDERS[prefix], dialect), rest)
         if prefix in TRANSLATED:
             name = rest if prefix == "litellm" else f"{prefix}/{rest}"
-            return Target(self._for_gemini(self._translated("litellm"), name, dialect), name)
+            return Target(self._through(self._translated("litellm"), name, dialect), name)
         known = {*own, *self._in_process, *(f"{name}/..." for name in PROVIDERS)}
         hint = "Name a model as provider/model, or give the base URL of an OpenAI-compatible API."
         said = str(UnknownName("model", model, known, hint))
@@ -205,7 +205,7 @@ class Models:
         translated = self._translated(
             "litellm/custom", prefix=_LITELLM[spoken], address=address, key=lambda: self._api_key or "none"
         )
-        return Target(self._for_gemini(translated, model, dialect), model)
+        return Target(self._through(translated, _LITELLM[spoken], dialect), model)
 
     def _provider_in(self, provider: Provider, dialect: str) -> Upstream:
         """A provider for agents of this dialect."""
@@ -213,17 +213,16 @@ class Models:
             return self._provider(provider)
         if "chat" in provider.dialects:
             return self._as_chat(self._provider(provider), limit=provider.limit, reasoning=provider.thoughts)
-        return self._for_gemini(self._bridge(provider), "", dialect)
+        return self._through(self._bridge(provider), provider.litellm, dialect)
 
     def _as_chat(self, upstream: Upstream, **options: Any) -> Upstream:
         from drawbar.proxy.bridged import BridgedUpstream
 
         return BridgedUpstream(upstream, **options)
 
-    def _for_gemini(self, litellm: Upstream, model: str, dialect: str) -> Upstream:
-        """litellm reads that dialect worst (one id for parallel calls, no thoughts, no counts in streams): it is asked
-        in chat, but for Google's own models elsewhere, which it asks as they are."""
-        return self._as_chat(litellm) if dialect == "gemini" and not model.startswith("vertex_ai/") else litellm
+    def _through(self, litellm: Upstream, model: str, dialect: str) -> Upstream:
+        """litellm for agents of this dialect: asked in it where the model's provider is, else in chat."""
+        return litellm if passed_on(model, dialect) else self._as_chat(litellm, reasoning=False)
 
     def _provider(self, provider: Provider) -> Upstream:
         address = _address(provider)

@@ -86,6 +86,26 @@ TRANSLATED: Final = frozenset(
 )
 """Prefixes that litellm knows; `litellm/` before any other name sends that there too."""
 
+_HOSTS_OF_CLAUDE: Final = frozenset({"anthropic", "azure_ai", "bedrock", "vertex_ai"})
+"""Where litellm asks Anthropic's models in their own dialect."""
+
+
+def passed_on(model: str, dialect: str) -> bool:
+    """Whether litellm hands requests of this dialect on to this model as they are.
+
+    To any other model it would translate them by itself, through chat. That we do: its adapters leave out what they do
+    not know without a word (thoughts, pictures, seeds), give parallel calls one id, and take the cache marks of Claude
+    Code for an order to make caches, which providers refuse.
+    """
+    host, _, name = model.partition("/")
+    of_claude = "claude" in name or host == "anthropic"
+    if dialect == "messages":
+        return of_claude and host in _HOSTS_OF_CLAUDE
+    if dialect == "responses":
+        return host in ("azure", "openai")
+    return dialect == "chat" or (host == "vertex_ai" and not of_claude)
+
+
 BARE: Final = (
     ("gpt-", "openai"), ("chatgpt-", "openai"), ("o1", "openai"), ("o3", "openai"), ("o4", "openai"),
     ("text-embedding-", "openai"), ("claude-", "anthropic"), ("gemini-", "gemini"),

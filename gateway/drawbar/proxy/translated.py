@@ -1,4 +1,6 @@
-"""An upstream behind litellm, for providers that speak another dialect. Its import costs seconds: only when asked."""
+"""An upstream behind litellm, for providers that are not asked over HTTP in a dialect of ours.
+
+It is asked in chat, or in the dialect of the provider itself. Its import costs seconds: only when needed."""
 
 from __future__ import annotations
 
@@ -50,8 +52,8 @@ _GEMINI: Final = frozenset({"contents", "tools", "systemInstruction", "generatio
 
 
 class LiteLLMUpstream:
-    """All of litellm's providers, for agents of every dialect. Fields that a provider does not know are left out of
-    what it is sent."""
+    """All of litellm's providers, in chat and in the dialects that they speak themselves. Fields that a provider does
+    not know are left out of what it is sent."""
 
     streams_usage = True
     tokens: TokenServer | None = None
@@ -100,8 +102,8 @@ class LiteLLMUpstream:
         call = _call_for(dialect.name, litellm)
         fields, lost = _taken(dialect.name, call, asked)
         fields["model"] = self._prefix + exchange.model
-        lost += self._dropped(litellm, fields) if dialect.name == "chat" else chat.lost
-        lost = list(dict.fromkeys(lost))
+        if dialect.name == "chat":
+            lost += self._dropped(litellm, fields)
         if dialect.name != "gemini":
             fields["stream"] = exchange.stream
         try:

@@ -33,9 +33,10 @@ BRIDGED = [
 TRANSLATED = [
     ("/v1/chat/completions", "claude-sonnet-4-5", "litellm/anthropic/claude-sonnet-4-5", "/v1/messages",
      {"x-api-key": "ak"}),
-    ("/v1/responses", "claude-sonnet-4-5", "litellm/anthropic/claude-sonnet-4-5", "/v1/messages", {"x-api-key": "ak"}),
-    ("/v1/messages", "gemini-2.5-pro", "litellm/gemini/gemini-2.5-pro", "/v1beta/models/gemini-2.5-pro:generateContent",
-     {"x-goog-api-key": "gk"}),
+    ("/v1/responses", "claude-sonnet-4-5", "chat/litellm/anthropic/claude-sonnet-4-5", "/v1/messages",
+     {"x-api-key": "ak"}),
+    ("/v1/messages", "gemini-2.5-pro", "chat/litellm/gemini/gemini-2.5-pro",
+     "/v1beta/models/gemini-2.5-pro:generateContent", {"x-goog-api-key": "gk"}),
     ("/v1beta/models/{}:generateContent", "claude-x", "chat/litellm/anthropic/claude-x", "/v1/messages",
      {"x-api-key": "ak"}),
 ]  # fmt: skip
