@@ -24,6 +24,7 @@ COMMANDS: Final = {
     "runs": "List the runs in a store.",
     "show": "Show a run's report, or a session as a person likes to read it.",
     "compare": "Compare two runs, paired by task.",
+    "feedback": "Say what a session's work was worth.",
     "version": "Print the version.",
 }
 """Each is a file beside this one that holds a `typer.Typer` named `app`."""
