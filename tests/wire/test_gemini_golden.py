@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -17,8 +18,8 @@ from drawbar.wire.message import Block, Media, Other, Reasoning, Text, ToolUse
 from drawbar.wire.sse import EventSplitter
 from drawbar.wire.sse import payload as data_of
 
+FOLDER = Path(__file__).parent / "golden" / "gemini"
 USER = {"role": "user", "parts": [{"text": "What is the weather in Paris and in Rome?"}]}
-WEATHER = {"name": "weather", "parameters": {"type": "OBJECT", "properties": {"city": {"type": "STRING"}}}}
 
 
 class Golden(NamedTuple):
@@ -29,118 +30,34 @@ class Golden(NamedTuple):
     usage: Usage
 
 
-def chunk(*parts: dict[str, Any], usage: dict[str, Any], finish: str | None = None) -> dict[str, Any]:
-    candidate: dict[str, Any] = {"content": {"parts": list(parts), "role": "model"}, "index": 0}
-    return {
-        "candidates": [candidate if finish is None else {**candidate, "finishReason": finish}],
-        "usageMetadata": usage,
-        "modelVersion": "gemini-2.5-flash",
-        "responseId": "Zr0haMjBOf-mz7IP",
-    }
+def read_golden(name: str, blocks: tuple[Block, ...], usage: Usage) -> Golden:
+    """A request, its answer and the same answer as a stream, and what is to be read in it."""
+    request, answer = (json.loads((FOLDER / f"{name}.{kind}.json").read_text()) for kind in ("request", "response"))
+    events = EventSplitter().feed((FOLDER / f"{name}.stream.sse").read_bytes())
+    return Golden(request, answer, [json.loads(data_of(event) or b"") for event in events], blocks, usage)
 
 
-def counts(prompt: int, said: int = 0, thought: int = 0, cached: int = 0) -> dict[str, Any]:
-    named = {"promptTokenCount": prompt, "candidatesTokenCount": said, "totalTokenCount": prompt + said + thought,
-             "cachedContentTokenCount": cached, "thoughtsTokenCount": thought}  # fmt: skip
-    found: dict[str, Any] = {name: count for name, count in named.items() if count}
-    return {**found, "promptTokensDetails": [{"modality": "TEXT", "tokenCount": prompt}]}
+def chunk(*parts: dict[str, Any]) -> dict[str, Any]:
+    return {"candidates": [{"content": {"parts": list(parts), "role": "model"}, "index": 0}], "responseId": "Zr0ha"}
 
 
-def paris(**more: Any) -> dict[str, Any]:
-    return {"functionCall": {"name": "weather", "args": {"city": "Paris"}, "id": "fc-1"}, **more}
-
-
-ROME = {"functionCall": {"name": "weather", "args": {"city": "Rome"}, "id": "fc-2"}}
-PICTURE = {"inlineData": {"mimeType": "image/png", "data": "iVBORw0KGgo="}}
+PARIS = ToolUse("fc-1", "weather", {"city": "Paris"}, '{"city":"Paris"}')
+ROME = ToolUse("fc-2", "weather", {"city": "Rome"}, '{"city":"Rome"}')
 CODE = {"executableCode": {"language": "PYTHON", "code": "print(6*7)\n"}}
 RAN = {"codeExecutionResult": {"outcome": "OUTCOME_OK", "output": "42\n"}}
-
-GOLDEN = {
-    "text": Golden(
-        {
-            "systemInstruction": {"parts": [{"text": "Be brief."}]},
-            "contents": [USER],
-            "generationConfig": {"temperature": 0.2, "maxOutputTokens": 100},
-            "safetySettings": [{"category": "HARM_CATEGORY_HARASSMENT", "threshold": "BLOCK_NONE"}],
-        },
-        chunk({"text": "Sunny — in “both” {cities}."}, usage=counts(12, 6, cached=8), finish="STOP"),
-        [
-            chunk({"text": "Sunny"}, usage=counts(12, cached=8)),
-            chunk({"text": " — in “both"}, usage=counts(12, 3, cached=8)),
-            chunk({"text": "” {cities}."}, usage=counts(12, 6, cached=8), finish="STOP"),
-        ],
-        (Text("Sunny — in “both” {cities}."),),
-        Usage(12, 6, 8),
-    ),
-    "parallel calls": Golden(
-        {"contents": [USER], "tools": [{"functionDeclarations": [WEATHER]}]},
-        chunk({"text": "I'll look."}, paris(), ROME, usage=counts(40, 30), finish="STOP"),
-        [
-            chunk({"text": "I'll"}, usage=counts(40)),
-            chunk({"text": " look."}, paris(), usage=counts(40, 20)),
-            chunk(ROME, usage=counts(40, 30), finish="STOP"),
-        ],
-        (
-            Text("I'll look."),
-            ToolUse("fc-1", "weather", {"city": "Paris"}, '{"city":"Paris"}'),
-            ToolUse("fc-2", "weather", {"city": "Rome"}, '{"city":"Rome"}'),
-        ),
-        Usage(40, 30),
-    ),
-    "thoughts with signatures": Golden(
-        {"contents": [USER], "generationConfig": {"thinkingConfig": {"includeThoughts": True}}},
-        chunk(
-            {"text": "**Plan**\n\nAsk for both.", "thought": True}, paris(thoughtSignature="CsgBAQ=="), ROME,
-            usage=counts(40, 30, thought=65), finish="STOP",
-        ),
-        [
-            chunk({"text": "**Plan**\n\n", "thought": True}, usage=counts(40, thought=20)),
-            chunk({"text": "Ask for both.", "thought": True}, usage=counts(40, thought=65)),
-            chunk(paris(thoughtSignature="CsgBAQ=="), ROME, usage=counts(40, 30, thought=65)),
-            chunk({"text": ""}, usage=counts(40, 30, thought=65), finish="STOP"),
-        ],
-        (
-            Reasoning("**Plan**\n\nAsk for both."),
-            Reasoning("", "CsgBAQ=="),
-            ToolUse("fc-1", "weather", {"city": "Paris"}, '{"city":"Paris"}'),
-            ToolUse("fc-2", "weather", {"city": "Rome"}, '{"city":"Rome"}'),
-        ),
+SAID: dict[str, tuple[tuple[Block, ...], Usage]] = {
+    "text": ((Text("Sunny — in “both” {cities}."),), Usage(12, 6, 8)),
+    "parallel_calls": ((Text("I'll look."), PARIS, ROME), Usage(40, 30)),
+    "thoughts_with_signatures": (
+        (Reasoning("**Plan**\n\nAsk for both."), Reasoning("", "CsgBAQ=="), PARIS, ROME),
         Usage(40, 95, None, 65),
     ),
-    "a signed text": Golden(
-        {"contents": [USER]},
-        chunk({"text": "It rains.", "thoughtSignature": "EqkC"}, usage=counts(9, 3, thought=40), finish="STOP"),
-        [
-            chunk({"text": "It "}, usage=counts(9, 1, thought=40)),
-            chunk({"text": "rains."}, usage=counts(9, 3, thought=40)),
-            chunk({"text": "", "thoughtSignature": "EqkC"}, usage=counts(9, 3, thought=40), finish="STOP"),
-        ],
-        (Reasoning("", "EqkC"), Text("It rains.")),
-        Usage(9, 43, None, 40),
-    ),
-    "pictures": Golden(
-        {"contents": [{"role": "user", "parts": [{"text": "Draw it greyer."}, PICTURE]}]},
-        chunk({"text": "Here:"}, PICTURE, usage=counts(270, 1290), finish="STOP"),
-        [
-            chunk({"text": "Here:"}, usage=counts(270)),
-            chunk(PICTURE, usage=counts(270, 1290), finish="STOP"),
-        ],
-        (Text("Here:"), Media("inlineData", "data:image/png;base64,iVBORw0KGgo=")),
-        Usage(270, 1290),
-    ),
-    "code that ran": Golden(
-        {"contents": [USER], "tools": [{"codeExecution": {}}]},
-        chunk(CODE, RAN, {"text": "It is 42."}, usage=counts(20, 25), finish="STOP"),
-        [
-            chunk(CODE, usage=counts(20)),
-            chunk(RAN, usage=counts(20, 10)),
-            chunk({"text": "It is"}, usage=counts(20, 12)),
-            chunk({"text": " 42."}, usage=counts(20, 25), finish="STOP"),
-        ],
-        (Other(CODE), Other(RAN), Text("It is 42.")),
-        Usage(20, 25),
-    ),
-}  # fmt: skip
+    "a_signed_text": ((Reasoning("", "EqkC"), Text("It rains.")), Usage(9, 43, None, 40)),
+    "pictures": ((Text("Here:"), Media("inlineData", "data:image/png;base64,iVBORw0KGgo=")), Usage(270, 1290)),
+    "code_that_ran": ((Other(CODE), Other(RAN), Text("It is 42.")), Usage(20, 25)),
+    "agent_second": ((Text("Sun."),), Usage(80, 2)),
+}
+GOLDEN = {name: read_golden(name, *said) for name, said in SAID.items()}
 
 golden = pytest.mark.parametrize("case", GOLDEN.values(), ids=GOLDEN.keys())
 
@@ -244,7 +161,7 @@ OBJECTS = st.lists(
 def test_no_word_is_lost_however_the_parts_are_cut_into_chunks(chunks: list[list[dict[str, Any]]]) -> None:
     assembler = GEMINI.assembler()
     for parts in chunks:
-        assembler.feed(json.dumps(chunk(*parts, usage={})).encode())
+        assembler.feed(json.dumps(chunk(*parts)).encode())
     response = assembler.response()
     every = [part for parts in chunks for part in parts]
     said = json.loads(response.message)["parts"] if response.message is not None else []

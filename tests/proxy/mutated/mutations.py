@@ -35,6 +35,10 @@ def written(value: Any) -> bytes:
     """The value as JSON."""
     if isinstance(value, Raw):
         return bytes(value)
+    try:
+        return json.dumps(value).encode()
+    except TypeError:  # something in it is written as it is
+        pass
     if isinstance(value, Pairs | dict):
         pairs = value.items if isinstance(value, Pairs) else value.items()
         return b"{" + b",".join(json.dumps(key).encode() + b":" + written(item) for key, item in pairs) + b"}"
