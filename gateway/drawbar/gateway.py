@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import re
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
@@ -28,6 +29,7 @@ from drawbar.proxy.live import LiveSessions
 from drawbar.proxy.models import Models
 from drawbar.proxy.registry import SessionEnded, Sessions
 from drawbar.proxy.settings import Settings
+from drawbar.proxy.traffic import Traffic, Use
 from drawbar.record.checkups import Checkups
 from drawbar.record.recorder import Recorder
 from drawbar.record.redaction import Redact
@@ -71,17 +73,21 @@ class Gateway:
         self.recorder = Recorder(store, redact=redact)
         self.checkups = Checkups(store, self.recorder)
         self.sessions = Sessions(store, self.recorder, self.environments, self._let_go)
-        self.live = LiveSessions(self.sessions, store, self.settings.live_idle, self._end_live)
+        self.live = LiveSessions(self.sessions, store, self.settings, self._end_live)
         self.model_side = ModelSide(store, self.recorder, models, self.settings, self.live)
+        self.traffic = Traffic()
+        self._use = Use(self.models)
+        self._retired: list[Use] = []
         self._control = Control(self)
         self._tools: ToolSide | None = None
         self._tools_lock = asyncio.Lock()
         self._live_tools: dict[str, Session] = {}
+        self._former_tools: list[Session] = []
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
         await self._stack.enter_async_context(self.recorder)
-        self._stack.push_async_callback(self.models.aclose)
+        self._stack.push_async_callback(self._close_models)
         self._stack.push_async_callback(self.checkups.stop)
         self.checkups.start()
         await self.live.start()
@@ -94,10 +100,47 @@ class Gateway:
         with anyio.CancelScope(shield=True):
             for session in self.sessions:
                 await _stop_calls(session, "cancelled")
-            for session in self._live_tools.values():
+            for session in (*self._live_tools.values(), *self._former_tools):
                 await self.end(session.id, stop="completed")
             await self.live.stop()
             await self._stack.__aexit__(kind, error, traceback)
+
+    async def reconfigure(
+        self,
+        models: Models,
+        *,
+        environments: Mapping[str, Environment] | None = None,
+        settings: Settings | None = None,
+        redact: Redact | None = None,
+    ) -> None:
+        """From now on, requests are answered so. Those under way end as they began, and sessions keep the environment
+        that they have."""
+        self.models, self.settings = models, settings or Settings()
+        self.model_side = ModelSide(self.store, self.recorder, models, self.settings, self.live, self.model_side)
+        self.recorder.redact_with(redact)
+        self.recorder.keep_all = self.settings.recording == "best-effort"
+        self.live.settle(self.settings)
+        self.environments.clear()
+        self.environments.update(environments or {})
+        former, self._former_tools = self._former_tools, list(self._live_tools.values())
+        self._live_tools.clear()
+        for session in former:  # of the configuration before the last: calls of the last one may be under way
+            await self.end(session.id, stop="completed")
+        self._retired.append(self._use)
+        self._use.retire()
+        self._use = Use(models)
+        self._retired = [use for use in self._retired if not use.closed]
+
+    async def _close_models(self) -> None:
+        for use in (self._use, *self._retired):
+            await use.models.aclose()
+
+    async def drain(self, limit: float) -> bool:
+        """Refuse new requests, and wait up to `limit` seconds for those under way; whether all of them have ended."""
+        self.traffic.refuse(limit)
+        with anyio.move_on_after(limit):
+            await self.traffic.ended()
+        return not self.traffic.under_way
 
     async def open(self, spec: SessionSpec) -> Session:
         """A new session, durable and with its tools connected. `Session.key` is its secret.
@@ -132,8 +175,13 @@ class Gateway:
         session = self.sessions.close(session_id, stop)
         if session is not None:
             await self._leave(session)
+            if self._tools is not None and (replayed := self._tools.replayed(session)) is not None:
+                session.stop = replayed.cause_over(session.stop or stop)
+                error, metadata = error or replayed.error, {**(metadata or {}), **replayed.metadata}
         if await self.sessions.end(session_id, session, stop=stop, error=error, metadata=metadata):
             self.checkups.ended(session_id)
+            if session is not None and self._tools is not None:
+                self._tools.forget(session)
 
     async def _end_live(self, session_id: str) -> None:
         await self.end(session_id, stop="completed")
@@ -156,8 +204,15 @@ class Gateway:
         if refused is not None:
             await _say(client, 403, refused, "host_not_allowed")
             return
+        if self.traffic.refusing is not None and client.scope["path"] != "/healthz":
+            wait = (b"retry-after", b"%d" % max(1, math.ceil(self.traffic.refusing)))
+            said = "This gateway is stopping; another one may be there soon."
+            body = _asker(client).error(503, said, "stopping")
+            await client.answer(503, [JSON, wait, (b"connection", b"close")], body)
+            return
         try:
-            await self._route(client)
+            with self.traffic.counted(client):
+                await self._route(client)
         except UnknownName as error:
             await _say(client, 401 if error.kind == "session" else 404, str(error), f"unknown_{error.kind}")
         except SessionEnded as ended:
@@ -200,11 +255,17 @@ class Gateway:
         admitted, session = await self._session(client, prefix, keys)
         if not admitted:
             return
-        if route.kind == "turn":
-            await self.model_side.complete(session, route, client, self._passed(keys))
-        else:
-            session = session or self.sessions.anonymous()
-            await forward(self.models, self.settings, session, route, client, self._passed(keys))
+        with self._use.counted():
+            if route.kind == "turn":
+                await self.model_side.complete(session, route, client, self._passed(keys))
+            else:
+                session = session or self.sessions.anonymous()
+                await forward(self.models, self.settings, session, route, client, self._passed(keys))
+
+    async def chat(self, model: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """One chat completion outside any session, as `Models.chat`."""
+        with self._use.counted():
+            return await self.models.chat(model, body)
 
     async def _models(self, client: Client, prefix: str | None, wanted: str | None) -> None:
         if not await _only(client, "GET", "HEAD"):
@@ -268,7 +329,7 @@ class Gateway:
 
     def _let_go(self, session: Session) -> bool:
         """Whether a session that is not used may be forgotten: not while it has a tool server of its own."""
-        if session in self._live_tools.values():
+        if session in self._live_tools.values() or session in self._former_tools:
             return False
         return self._tools is None or self._tools.let_go(session)
 

@@ -70,10 +70,14 @@ class TomlFile:
                 raise
             raise self.error(str(error), *keys) from error
 
+    def place(self, *keys: str) -> str:
+        """Where the value at those keys stands."""
+        return f"{self.path}, line {self._line_of(keys)}"
+
     def error(self, what: str, *keys: str) -> ConfigurationError:
         """An error about the value at those keys."""
         key = f", {'.'.join(keys)}" if keys else ""
-        return ConfigurationError(f"{self.path}, line {self._line_of(keys)}{key}: {what}")
+        return ConfigurationError(f"{self.place(*keys)}{key}: {what}")
 
     def _line_of(self, keys: Keys) -> int:
         """Where those keys stand, or as much of them as stands anywhere (the rest is in an inline table, or

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import os
-from typing import TYPE_CHECKING, Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from drawbar.errors import ConfigurationError
-
 if TYPE_CHECKING:
-    from drawbar.environment import Environment
-    from drawbar.proxy.settings import Settings
+    from drawbar.cli.serving import Reading
 
 app = typer.Typer()
-
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 @app.command()
@@ -23,11 +18,13 @@ def serve(
     environments: Annotated[
         list[str] | None, typer.Argument(help="Environments whose tools to serve: names, folders or files.")
     ] = None,
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.")] = 8787,
-    store: Annotated[
-        str, typer.Option(envvar="DRAWBAR_STORE", help="Where to record: a file or a URL.")
-    ] = "drawbar.db",
+    config: Annotated[
+        Path | None,
+        typer.Option(envvar="DRAWBAR_CONFIG", help="A drawbar.toml; SIGHUP has it read again.", dir_okay=False),
+    ] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on (default: 127.0.0.1).")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one (default: 8787).")] = None,
+    store: Annotated[str | None, typer.Option(help="Where to record: a file or a URL (default: drawbar.db).")] = None,
     base_url: Annotated[str | None, typer.Option(help="An API (with /v1) that takes every model's name.")] = None,
     upstream_dialects: Annotated[
         str | None,
@@ -51,6 +48,9 @@ def serve(
     best_effort: Annotated[
         bool, typer.Option("--best-effort", help="Answer also when the answer cannot be recorded.")
     ] = False,
+    spool: Annotated[
+        str | None, typer.Option(help="A file on another disk for what --best-effort cannot record meanwhile.")
+    ] = None,
     pass_key: Annotated[
         bool, typer.Option("--pass-key", help="Send clients' own API keys on to the provider.")
     ] = False,
@@ -66,110 +66,54 @@ def serve(
         ),
     ] = None,
     allow_host: Annotated[list[str] | None, typer.Option(help="A further host name to answer to. Repeatable.")] = None,
+    idle: Annotated[
+        float | None, typer.Option(help="Seconds without a request after which a live session ends (default: 1800).")
+    ] = None,
+    drain: Annotated[
+        float | None, typer.Option(help="Seconds for which calls under way may end at the stop (default: 30).")
+    ] = None,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Any setting of drawbar.toml by its name. Repeatable."),
+    ] = None,
 ) -> None:
     """Serve the gateway: point an agent's base URL at it and everything that passes is recorded.
 
-    DRAWBAR_ADMIN_KEY is the key of the control API, DRAWBAR_KEYS (comma-separated) the keys that clients must show;
-    both are needed to listen beyond this machine.
+    Every setting of drawbar.toml can also be an environment variable: DRAWBAR_PORT, DRAWBAR_UPSTREAMS__MINE__BASE_URL.
+    A flag comes before a variable, that before the file. `drawbar config show` says what holds, and why.
+
+    DRAWBAR_ADMIN_KEY is the key of the control API; clients show keys of `drawbar keys`, or of DRAWBAR_KEYS
+    (comma-separated). Both are needed to listen beyond this machine.
     """
     import anyio
 
-    from drawbar.cli.request import named_dialects
-    from drawbar.proxy.models import Models
+    from drawbar.cli.serving import Reading, run
 
-    settings = _settings(
-        host,
-        best_effort=best_effort,
-        pass_key=pass_key,
-        token_ids=token_ids,
-        withhold=(withhold or "").split(","),
-        hosts=allow_host or [],
-    )
-    models = Models(
-        base_url=base_url,
-        api_key=_key(api_key_env),
-        fallbacks=fallback or (),
-        dialects=named_dialects(upstream_dialects),
-        tokens=upstream_tokens,
-    )
-    served = _environments(environments or [])
-    anyio.run(_serve, store, models, served, settings, host, port, backend_options={"use_uvloop": _has_uvloop()})
-
-
-def _settings(
-    host: str, *, best_effort: bool, pass_key: bool, token_ids: bool, withhold: list[str], hosts: list[str]
-) -> Settings:
-    from drawbar.proxy.settings import Settings, hosted_tools
-
-    keys = os.environ.get("DRAWBAR_KEYS", "").split(",")
-    return Settings(
-        recording="best-effort" if best_effort else "required",
-        admin_key=os.environ.get("DRAWBAR_ADMIN_KEY") or None,
-        keys=frozenset(key.strip() for key in keys if key.strip()),
-        loopback=host in _LOOPBACK,
-        allowed_hosts=frozenset(name.lower() for name in hosts),
-        pass_key=pass_key,
-        token_ids=token_ids,
-        withhold=hosted_tools(withhold),
-    )
+    flags = {
+        "environments": ("the command line", environments or None),
+        "host": ("--host", host),
+        "port": ("--port", port),
+        "store": ("--store", store),
+        "base_url": ("--base-url", base_url),
+        "upstream_dialects": ("--upstream-dialects", _listed(upstream_dialects)),
+        "upstream_tokens": ("--upstream-tokens", upstream_tokens),
+        "api_key_env": ("--api-key-env", api_key_env),
+        "fallbacks": ("--fallback", fallback or None),
+        "recording": ("--best-effort", "best-effort" if best_effort else None),
+        "spool": ("--spool", spool),
+        "pass_key": ("--pass-key", pass_key or None),
+        "token_ids": ("--token-ids", token_ids or None),
+        "withhold": ("--withhold", _listed(withhold)),
+        "allowed_hosts": ("--allow-host", allow_host or None),
+        "idle": ("--idle", idle),
+        "drain": ("--drain", drain),
+    }
+    reading: Reading = Reading(config, flags, setting or [])
+    anyio.run(run, reading, reading.read(), backend_options={"use_uvloop": _has_uvloop()})
 
 
-def _key(variable: str | None) -> str | None:
-    if variable is None:
-        return None
-    key = os.environ.get(variable)
-    if not key:
-        raise ConfigurationError(f"--api-key-env names {variable}, which is not set.")
-    return key
-
-
-def _environments(refs: list[str]) -> dict[str, Environment]:
-    from drawbar.loading import load_environment
-
-    found: dict[str, Environment] = {}
-    for ref in refs:
-        environment = load_environment(ref)
-        if environment.name in found:
-            raise ConfigurationError(f"Two environments are named {environment.name}; {ref} is the second.")
-        found[environment.name] = environment
-    return found
-
-
-async def _serve(
-    store_url: str, models: Any, environments: dict[str, Environment], settings: Settings, host: str, port: int
-) -> None:
-    import signal
-
-    import anyio
-
-    from drawbar.collector import settle
-    from drawbar.gateway import Gateway
-    from drawbar.record.store import Store
-    from drawbar.serving import serving
-
-    store = Store.open(store_url)
-    try:
-        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-            async with (
-                Gateway(store, models, environments=environments, settings=settings) as gateway,
-                serving(gateway, host=host, port=port) as url,
-            ):
-                settle()
-                _greet(url, store_url, environments)
-                async for _ in signals:
-                    break
-                typer.echo("Stopping: calls under way have 5 seconds to end.", err=True)
-    finally:
-        store.close()
-
-
-def _greet(url: str, store: str, environments: dict[str, Environment]) -> None:
-    typer.echo(f"drawbar serves {url}/v1 and records into {store}. Ctrl-C ends it.")
-    typer.echo(f"  an OpenAI client:  OPENAI_BASE_URL={url}/v1")
-    typer.echo(f"  an Anthropic client:  ANTHROPIC_BASE_URL={url}")
-    typer.echo(f"  a Gemini client:  GOOGLE_GEMINI_BASE_URL={url}")
-    for name in environments:
-        typer.echo(f"  tools of {name}:  {url}/mcp/{name}")
+def _listed(names: str | None) -> list[str] | None:
+    return None if names is None else [name.strip() for name in names.split(",") if name.strip()]
 
 
 def _has_uvloop() -> bool:

@@ -48,20 +48,41 @@ class _Asked:
     """Why it cannot be read."""
 
 
+@dataclass(slots=True)
+class Alarms:
+    """What somebody should look at."""
+
+    unrecorded: int = 0
+    """Answers (and intents) that could not be recorded when they came."""
+
+
 class ModelSide:
     """Answers model requests and records them."""
 
     def __init__(
-        self, store: Store, recorder: Recorder, models: Models, settings: Settings, live: LiveSessions
+        self,
+        store: Store,
+        recorder: Recorder,
+        models: Models,
+        settings: Settings,
+        live: LiveSessions,
+        before: ModelSide | None = None,
     ) -> None:
+        """`before`: the one that this one takes the place of, with other models or settings. What it has under way it
+        ends by itself."""
         self.store = store
         self.live = live
         self.recorder = recorder
         self.models = models
         self.settings = settings
-        self._live_flights: dict[object, Flight] = {}
-        self.unrecorded = 0
-        """Answers that were given although they could not be recorded (`recording="best-effort"`)."""
+        self._live_flights: dict[object, Flight] = before._live_flights if before is not None else {}
+        self.alarms = before.alarms if before is not None else Alarms()
+
+    @property
+    def unrecorded(self) -> int:
+        """Answers that were given although they could not be recorded (`recording="best-effort"`), and those that were
+        not given for that (`required`)."""
+        return self.alarms.unrecorded
 
     async def complete(self, session: Session | None, route: Route, client: Client, key: str | None) -> None:
         """One request that makes a turn, in the session that it names, if it names one. `key`: the client's own, if it
@@ -163,7 +184,8 @@ class ModelSide:
         assert call.request is not None
         try:
             own = session.environment.models if session.environment is not None else None
-            targets = self.models.targets(session.row.model or call.request.model, own, call.dialect.name)
+            model = session.row.model or call.request.model
+            targets = self.models.targets(model, own, call.dialect.name, session.id)
         except UpstreamError as error:
             await self._refuse(call, rows, outlet, error.status, str(error), error.cause, code=error.code)
             return None
@@ -226,7 +248,7 @@ class ModelSide:
         return True
 
     def _lost(self, error: StoreError) -> bool:
-        self.unrecorded += 1
+        self.alarms.unrecorded += 1
         if self.settings.recording != "best-effort":
             return False  # its client is told, and the recorder has told the log
         _log.error("A model call could not be recorded: %s", error)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -21,8 +21,9 @@ import anyio.to_thread
 
 from drawbar.errors import StoreError, UnknownName
 from drawbar.ids import digest
-from drawbar.proxy.heard import LastWords
+from drawbar.proxy.heard import TELLING, LastWords
 from drawbar.proxy.registry import Sessions
+from drawbar.proxy.settings import Settings
 from drawbar.record.graph import SessionGraph
 from drawbar.record.placing import Placed, placed
 from drawbar.record.replies import Replies
@@ -41,6 +42,9 @@ MOST_CLIENTS: Final = 64
 """Whose conversations are remembered at the same time. Of others, the store knows how their sessions began."""
 _OPENING: Final = 4
 """Messages at a conversation's beginning that are looked at to see whom it belongs to."""
+_PREPARING: Final = 30.0
+"""Seconds for which a call that offers no tools may turn out to have been a side call before its conversation."""
+_MOST_PREPARING: Final = 64
 _SWEEP: Final = 15.0
 """Seconds between looks for idle sessions."""
 _WAIT: Final = 1.0
@@ -60,17 +64,19 @@ class LiveSessions:
     """Finds the session of a request that names none."""
 
     def __init__(
-        self, sessions: Sessions, store: Store, idle: float, end_one: Callable[[str], Awaitable[None]]
+        self, sessions: Sessions, store: Store, settings: Settings, end_one: Callable[[str], Awaitable[None]]
     ) -> None:
         """`end_one` ends a session by its id."""
         self._sessions = sessions
         self._store = store
-        self._idle = idle
+        self.settle(settings)
         self._end_one = end_one
+        self._stopping: set[asyncio.Task[None]] = set()
         self._named: dict[tuple[bytes, str, str], Session] = {}
         self._finding: dict[bytes, asyncio.Task[Session | None]] = {}
         self._clients: OrderedDict[bytes, _Client] = OrderedDict()
         self._words = LastWords()
+        self._preparing: deque[tuple[float, Session]] = deque(maxlen=_MOST_PREPARING)
         self._sweeper: asyncio.Task[None] | None = None
 
     async def find(
@@ -87,6 +93,7 @@ class LiveSessions:
             agent = identity.agent if identity is not None else None
             session, there = await self._by_content(scope, agent, dialect, request)
         session.scope = scope
+        session.belongs_to(scope)
         session.on_reply = self._heard
         session.used = time.monotonic()
         return session, there
@@ -104,6 +111,10 @@ class LiveSessions:
         return found
 
     def _heard(self, session: Session, node: bytes, dialect: Dialect, message: bytes) -> None:
+        if self._stop_tools and any(_stops(use.name, self._stop_tools) for use in _normal(dialect, message).tool_uses):
+            task = asyncio.create_task(self._stop(session))
+            self._stopping.add(task)
+            task.add_done_callback(self._stopping.discard)
         self._words.note(session, node, dialect, message)
         if session.row.origin == "content" and session.row.key_digest is None:
             session.name(_first_words(session.scope, session.cue, dialect, message))
@@ -138,14 +149,31 @@ class LiveSessions:
             opening = [_normal(dialect, message) for message in there.messages[:_OPENING]]
             session = await self._from_store(scope, dialect, opening, there) or self._opened_by(scope, opening, there)
         if session is None or session.stop is not None:
-            session = self._sessions.begin("content", None, agent)
-            session.cue = _cue(_normal(dialect, there.messages[-1])) if there.messages else ""
+            cue = _cue(_normal(dialect, there.messages[-1])) if there.messages else ""
+            session = self._prepared(scope, cue, there) if request.tools is not None else None
+            session = session or self._sessions.begin("content", None, agent)
+            if request.tools is None:
+                self._preparing.append((time.monotonic(), session))
+            session.cue = cue
             session.root = there.path[0] if there.path else None
         if session.row.origin != "content":  # it has a memory of its own
             return session, None
         if session.tree is not client.tree:
             session.adopt(client.graph, client.tree, client.replies)
         return session, there
+
+    def _prepared(self, scope: bytes, cue: str, there: Placed) -> Session | None:
+        """The session of a call just now, without tools and alone, that was about these words: which model is to have
+        them, say. What it prepared begins it."""
+        for began in list(self._preparing):
+            at, session = began
+            fits = session.scope == scope and session.calls == 1 and session.stop is None
+            about = cue == session.cue or (len(cue) >= TELLING and cue in session.cue)
+            if fits and about and session.root != there.path[0] and time.monotonic() - at < _PREPARING:
+                self._preparing.remove(began)
+                session.forget_name()
+                return session
+        return None
 
     def _opened_by(self, scope: bytes, opening: list[Message], there: Placed) -> Session | None:
         return self._words.opened_by(scope, opening, there.path[0] if there.path else None)
@@ -176,6 +204,11 @@ class LiveSessions:
             self._clients.popitem(last=False)
         return client
 
+    def settle(self, settings: Settings) -> None:
+        """From now on, these settings hold."""
+        self._idle = settings.live_idle
+        self._stop_tools, self._stop_grace = settings.stop_tools, settings.stop_grace
+
     async def start(self) -> None:
         """End what earlier gateways have left open for too long, and from now on whatever is idle."""
         await self._end_leftovers()
@@ -183,9 +216,10 @@ class LiveSessions:
 
     async def stop(self) -> None:
         """Stop looking. What is open stays so: the next gateway on this store goes on with it."""
-        if self._sweeper is not None:
-            self._sweeper.cancel()
-            await asyncio.gather(self._sweeper, return_exceptions=True)
+        tasks = [*self._stopping, *([self._sweeper] if self._sweeper is not None else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _sweep(self) -> None:
         while True:
@@ -214,6 +248,13 @@ class LiveSessions:
             client.tree.forget(sessions)
         await asyncio.gather(*(self._ended(session.id) for session in sessions))
 
+    async def _stop(self, session: Session) -> None:
+        """End a session whose agent has called a tool that means its end, once it has said its last words."""
+        await asyncio.sleep(self._stop_grace)
+        await session.idle.wait()
+        if session.stop is None:
+            await self.end((session,))
+
     async def _ended(self, id: str) -> None:
         try:
             await self._end_one(id)
@@ -228,6 +269,10 @@ def _continued(tree: CallTree[Session], dialect: Dialect, there: Placed) -> Sess
         return follows.session
     same = tree.same(there.leaf)
     return same[-1].session if same and not (same[-1].open or same[-1].answered) else None
+
+
+def _stops(tool: str, names: frozenset[str]) -> bool:
+    return tool in names or any(tool.endswith("__" + name) for name in names)
 
 
 def _normal(dialect: Dialect, message: bytes) -> Message:

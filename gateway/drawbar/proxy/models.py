@@ -15,6 +15,7 @@ from drawbar.proxy.failures import RetryPolicy
 from drawbar.proxy.in_process import InProcessUpstream
 from drawbar.proxy.limited import LimitedUpstream
 from drawbar.proxy.providers import BARE, PROVIDERS, TRANSLATED, Provider, passed_on
+from drawbar.proxy.routes import ModelRoute
 from drawbar.proxy.upstream import Exchange, Upstream, UpstreamError
 from drawbar.wire import CHAT, DIALECTS
 from drawbar.wire.dialect import BadBody, Usage
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 CUSTOM_DIALECTS: Final = ("chat", "responses", "messages")
 """What an API at a base URL of one's own is taken to speak: today's servers of open models do."""
-_LITELLM: Final = {"messages": "anthropic/", "responses": "openai/responses/", "gemini": "gemini/"}
+LITELLM_NAMES: Final = {"messages": "anthropic/", "responses": "openai/responses/", "gemini": "gemini/"}
 """What litellm calls an API at an address of one's own, by the dialect that it speaks."""
 
 
@@ -58,6 +59,8 @@ class Models:
         concurrency: int | None = None,
         dialects: Sequence[str] = CUSTOM_DIALECTS,
         tokens: str | None = None,
+        providers: Mapping[str, Provider] | None = None,
+        routes: Mapping[str, ModelRoute] | None = None,
     ) -> None:
         """
         Args:
@@ -69,6 +72,8 @@ class Models:
             dialects: what the API at `base_url` is asked in as it is. For agents that speak another one, requests are
                 translated: to chat, where that is among them.
             tokens: what kind of server is at `base_url` (`wire.tokens.TOKEN_SERVERS`), where sessions want token ids.
+            providers: further providers by name, or others in place of those that are known.
+            routes: names that lead to other models.
 
         Raises:
             ConfigurationError: a base URL that is none, or a key without one.
@@ -87,6 +92,9 @@ class Models:
         self._concurrency = concurrency
         self._dialects = frozenset(dialects)
         self._tokens = tokens
+        self._own_providers = dict(providers or {})
+        self._providers = {**PROVIDERS, **self._own_providers}
+        self._routes = dict(routes or {})
         self._places: dict[str, asyncio.Semaphore] = {}
         self._upstreams: dict[str, Upstream] = {}
         if not self._dialects:
@@ -105,15 +113,18 @@ class Models:
                 raise ConfigurationError("A base URL with a user and a password takes no API key beside them.")
             self._custom()  # now, so that no request waits for its client to be imported
 
-    def targets(self, model: str, own: Mapping[str, Model] | None = None, dialect: str = "chat") -> list[Target]:
+    def targets(
+        self, model: str, own: Mapping[str, Model] | None = None, dialect: str = "chat", session: str = ""
+    ) -> list[Target]:
         """Where a request for this model in this dialect goes, first choice first.
 
-        `own`: in-process models of the session's environment, which come before all others.
+        `own`: in-process models of the session's environment, which come before all others. `session`: by its id, a
+        split of a route is decided.
 
         Raises:
             UpstreamError: no provider is known for it (404).
         """
-        found = [self._target(name, own or {}, dialect) for name in (model, *self._fallbacks)]
+        found = [self._target(name, own or {}, dialect) for name in self._led(model, own or {}, session)]
         return found if self._concurrency is None else [self._limited(target, self._concurrency) for target in found]
 
     def check(self, model: str) -> None:
@@ -122,15 +133,30 @@ class Models:
         Raises:
             UpstreamError: no provider is known for one of them, or the provider's key is not set.
         """
-        for name in (model, *self._fallbacks):
+        route = self._routes.get(model)
+        for name in (*(route.to if route is not None else (model,)), *self._after(route)):
             self._target(name, {})
-            provider = PROVIDERS.get(_provider_of(name)[0])
-            if provider is not None and self._base_url is None and name not in self._in_process:
+            provider = self._provider_for(name)
+            if provider is not None and name not in self._in_process:
                 _key(provider)
 
     def names(self) -> list[str]:
         """The models that are known by name."""
-        return sorted({*self._in_process, *self._fallbacks})
+        return sorted({*self._in_process, *self._fallbacks, *self._routes})
+
+    def _led(self, model: str, own: Mapping[str, Model], session: str) -> tuple[str, ...]:
+        """The models that a name leads to, the first choice first."""
+        route = self._routes.get(model) if model not in own and model not in self._in_process else None
+        first = route.chosen(model, session) if route is not None else model
+        return tuple(dict.fromkeys((first, *self._after(route))))
+
+    def _after(self, route: ModelRoute | None) -> Sequence[str]:
+        return self._fallbacks if route is None or route.fallbacks is None else route.fallbacks
+
+    def _provider_for(self, model: str) -> Provider | None:
+        """The provider that a model's name names; with an API for all names, of those that were configured alone."""
+        known = self._providers if self._base_url is None else self._own_providers
+        return known.get(_provider_of(model)[0])
 
     async def listed(self) -> list[dict[str, Any]]:
         """Known models as `GET /v1/models` has them, those of `base_url` included."""
@@ -177,15 +203,15 @@ class Models:
         for models in (own, self._in_process):
             if model in models:
                 return Target(InProcessUpstream(model, models[model]), model)
+        prefix, rest = _provider_of(model)
+        if (provider := self._provider_for(model)) is not None:
+            return Target(self._provider_in(provider, dialect), rest)
         if self._base_url is not None:
             return self._custom_target(model, dialect)
-        prefix, rest = _provider_of(model)
-        if prefix in PROVIDERS:
-            return Target(self._provider_in(PROVIDERS[prefix], dialect), rest)
         if prefix in TRANSLATED:
             name = rest if prefix == "litellm" else f"{prefix}/{rest}"
             return Target(self._through(self._translated("litellm"), name, dialect), name)
-        known = {*own, *self._in_process, *(f"{name}/..." for name in PROVIDERS)}
+        known = {*own, *self._in_process, *self._routes, *(f"{name}/..." for name in self._providers)}
         hint = "Name a model as provider/model, or give the base URL of an OpenAI-compatible API."
         said = str(UnknownName("model", model, known, hint))
         raise UpstreamError("upstream_rejected", said, status=404, code="model_not_found")
@@ -200,12 +226,12 @@ class Models:
         if "chat" in self._dialects:
             return Target(self._as_chat(self._custom()), model)
         assert self._base_url is not None
-        spoken = next(name for name in _LITELLM if name in self._dialects)
+        spoken = next(name for name in LITELLM_NAMES if name in self._dialects)
         address = self._base_url.removesuffix("/v1") if spoken == "messages" else self._base_url
         translated = self._translated(
-            "litellm/custom", prefix=_LITELLM[spoken], address=address, key=lambda: self._api_key or "none"
+            "litellm/custom", prefix=LITELLM_NAMES[spoken], address=address, key=lambda: self._api_key or "none"
         )
-        return Target(self._through(translated, _LITELLM[spoken], dialect), model)
+        return Target(self._through(translated, LITELLM_NAMES[spoken], dialect), model)
 
     def _provider_in(self, provider: Provider, dialect: str) -> Upstream:
         """A provider for agents of this dialect."""
@@ -229,14 +255,15 @@ class Models:
         upstream: Upstream = self._http(
             provider.name, address or provider.base_url, lambda: _key(provider), provider.prices,
             streams_usage=provider.streams_usage, any_key=address is not None, tokens=provider.tokens,
+            timeout=provider.timeout,
         )  # fmt: skip
         return upstream
 
     def _bridge(self, provider: Provider) -> Upstream:
         """The provider for agents that speak a dialect which it does not, where it speaks no chat either."""
         address = _address(provider)
-        if address is not None and provider.name == "anthropic":  # there, litellm adds the version by itself
-            address = address.removesuffix(provider.version)
+        if address is not None and provider.litellm == "anthropic/":  # there, litellm adds the version by itself
+            address = address.removesuffix(provider.version or "/v1")
         return self._translated(
             f"litellm/{provider.name}",
             prefix=provider.litellm,
@@ -255,6 +282,7 @@ class Models:
         streams_usage: bool = True,
         any_key: bool = False,
         tokens: str | None = None,
+        timeout: float | None = None,
     ) -> Any:
         if name not in self._upstreams:
             from drawbar.proxy.http import HttpUpstream
@@ -265,7 +293,7 @@ class Models:
                 key=key,
                 prices=prices,
                 streams_usage=streams_usage,
-                timeout=self._timeout,
+                timeout=timeout or self._timeout,
                 any_key=any_key,
                 tokens=tokens,
             )
@@ -322,7 +350,9 @@ def _key(provider: Provider) -> str | None:
 
 
 def _address(provider: Provider) -> str | None:
-    """Where a variable says that the provider is, its version included."""
+    """Where the user, or a variable, says that the provider is, its version included."""
+    if provider.own:
+        return provider.base_url
     address = os.environ.get(provider.address) if provider.address else None
     if not address:
         return None

@@ -37,6 +37,10 @@ class Provider:
     """What litellm calls it."""
     limit: str = "max_tokens"
     """Its field of chat requests for the most tokens of an answer."""
+    own: bool = False
+    """It is at an address of the user's: of its ways of asking for a key, nothing is known."""
+    timeout: float | None = None
+    """Seconds without a byte after which it counts as dead; None: as all others."""
     thoughts: bool = True
     """Whether its chat takes back, as `reasoning_content`, what a model thought earlier; some refuse the field."""
 

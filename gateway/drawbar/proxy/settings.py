@@ -56,6 +56,10 @@ class Settings:
     live_idle: float = 1800.0
     """Seconds without a request after which a live session (one that nobody opened) is ended. When its agent comes
     back, a new one continues it."""
+    stop_tools: frozenset[str] = frozenset()
+    """Tools whose call ends a live session, by name; also behind a prefix that ends in `__`."""
+    stop_grace: float = 10.0
+    """Seconds after such a call in which the session may still go on (the tool's result, the last words)."""
     token_ids: bool = False
     """Ask the providers that can for token ids and log probabilities, for the record of every session. Clients get none
     that they did not ask for."""

@@ -64,6 +64,8 @@ class Recorder:
         self.epoch = 0
         """Grows whenever rows may not have reached the store: whoever remembers "already stored" must forget it
         then."""
+        self.keep_all = False
+        """Whether what could not be committed is tried again too: its caller goes on without it (best-effort)."""
         self._store = store
         self._redact = redact
         self._max_pending = max_pending
@@ -77,6 +79,14 @@ class Recorder:
         self._thread: threading.Thread | None = None
         self._closing = False
         self._kept: list[_Item] = []  # the thread's alone
+
+    def redact_with(self, redact: Redact | None) -> None:
+        """From now on, bodies pass this hook."""
+        self._redact = redact
+
+    def redacted(self, body: bytes) -> bytes:
+        """What may be kept of a body, wherever else than in the store it is to be kept."""
+        return body if self._redact is None else self._redact(body)
 
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()

@@ -1,0 +1,145 @@
+"""What can be set: the format of `drawbar.toml` as structs. The descriptions are the user's documentation."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, TypeAlias
+
+import msgspec
+from msgspec import Meta
+
+Seconds: TypeAlias = Annotated[float, Meta(gt=0)]
+Count: TypeAlias = Annotated[int, Meta(ge=1)]
+
+
+class UpstreamTable(msgspec.Struct, frozen=True, kw_only=True):
+    """An API that models are asked at. Its models are named `NAME/model`."""
+
+    kind: Annotated[
+        str,
+        Meta(description="A provider that is known by name, whose ways it shares (openai, vllm, ...); or custom."),
+    ] = "custom"
+    base_url: Annotated[str | None, Meta(description="With the version: /chat/completions follows.")] = None
+    key_env: Annotated[str | None, Meta(description="The environment variable that holds its key.")] = None
+    dialects: Annotated[
+        list[str] | None, Meta(description="What it speaks itself; other dialects are translated to chat.")
+    ] = None
+    tokens: Annotated[
+        str | None, Meta(description="What kind of server it is where token ids are asked for (vllm, sglang, ...).")
+    ] = None
+    timeout: Annotated[
+        Seconds | None, Meta(description="Seconds without a byte after which it counts as dead; none: `timeout`.")
+    ] = None
+
+
+class ModelTable(msgspec.Struct, frozen=True, kw_only=True):
+    """A name that clients may ask for, and where it leads."""
+
+    to: Annotated[
+        str | dict[str, Annotated[float, Meta(ge=0)]],
+        Meta(description="A model, or several with their weights: which of them is the same within a session."),
+    ]
+    fallbacks: Annotated[
+        list[str] | None, Meta(description="Models that are asked when it fails, in order; none: `fallbacks`.")
+    ] = None
+
+
+class ServerTable(msgspec.Struct, frozen=True, kw_only=True):
+    """A tool server (MCP) for live agents; one of `command`, `url` and `python`, as in `environment.toml`."""
+
+    command: Annotated[str | list[str] | None, Meta(description="The program and its arguments.")] = None
+    url: Annotated[str | None, Meta(description="Where it is served already.")] = None
+    python: Annotated[str | None, Meta(description="A server object by import path.")] = None
+    env: Annotated[dict[str, str], Meta(description="Variables for the program.")] = {}
+    pass_env: Annotated[list[str], Meta(description="Variables that it gets as they are here.")] = []
+    cwd: Annotated[str, Meta(description="The folder that it runs in, from this file's.")] = "."
+    headers: Annotated[dict[str, str], Meta(description="Sent to the URL.")] = {}
+    scope: Annotated[Literal["shared", "session"], Meta(description="One for all sessions, or one for each.")] = (
+        "shared"
+    )
+    timeout: Annotated[Seconds, Meta(description="Seconds that one tool call may take.")] = 60.0
+    max_result_bytes: Annotated[Count, Meta(description="Larger results are cut, and marked so.")] = 1_000_000
+
+
+class RetriesTable(msgspec.Struct, frozen=True, kw_only=True):
+    """How often a provider is asked again."""
+
+    attempts: Annotated[Count, Meta(description="Requests per model, the first included.")] = 4
+    first_wait: Annotated[Seconds, Meta(description="Seconds before the second; doubled each time.")] = 0.5
+    longest_wait: Annotated[Seconds, Meta(description="Seconds that are waited at most.")] = 8.0
+    longest_retry_after: Annotated[
+        Seconds, Meta(description="A provider that asks for a longer wait is not waited for.")
+    ] = 30.0
+
+
+class Configuration(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that can be set about `drawbar serve`."""
+
+    host: Annotated[str, Meta(description="Address to listen on.")] = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65535, description="Port to listen on; 0 takes a free one.")] = 8787
+    store: Annotated[str, Meta(description="Where to record: a file or a URL.")] = "drawbar.db"
+    admin_key: Annotated[str | None, Meta(description="The key of the control API.")] = None
+    keys: Annotated[list[str], Meta(description="Keys that clients may show beside those of `drawbar keys`.")] = []
+    allowed_hosts: Annotated[list[str], Meta(description="Further host names to answer to.")] = []
+
+    base_url: Annotated[
+        str | None, Meta(description="An API (with /v1) that takes every model's name that nothing else has.")
+    ] = None
+    upstream_dialects: Annotated[list[str] | None, Meta(description="What that API speaks itself.")] = None
+    upstream_tokens: Annotated[
+        str | None, Meta(description="What that API is where token ids are asked for: vllm, sglang, ...")
+    ] = None
+    api_key_env: Annotated[str | None, Meta(description="The environment variable that holds that API's key.")] = None
+    fallbacks: Annotated[list[str], Meta(description="Models to ask when the one that was named fails.")] = []
+    timeout: Annotated[Seconds, Meta(description="Seconds without a byte after which a provider counts as dead.")] = (
+        600.0
+    )
+    concurrency: Annotated[
+        Count | None, Meta(description="Requests that each provider is sent at a time; none: any number.")
+    ] = None
+    retries: RetriesTable = RetriesTable()
+    upstreams: dict[str, UpstreamTable] = {}
+    models: dict[str, ModelTable] = {}
+
+    environments: Annotated[
+        list[str], Meta(description="Environments whose tools are served: names, folders or files.")
+    ] = []
+    servers: dict[str, ServerTable] = {}
+
+    recording: Annotated[
+        Literal["required", "best-effort"],
+        Meta(description="What becomes of an answer that cannot be recorded: not given, or given and counted."),
+    ] = "required"
+    spool: Annotated[
+        str | None,
+        Meta(description="A file, on another disk than the store, for what a best-effort gateway cannot store."),
+    ] = None
+    token_ids: Annotated[bool, Meta(description="Record token ids and log probabilities.")] = False
+    withhold: Annotated[list[str], Meta(description="Tools that providers may not run; or all.")] = []
+    pass_key: Annotated[bool, Meta(description="Send clients' own API keys on to the provider.")] = False
+    redaction: Annotated[
+        dict[str, str], Meta(description="Patterns (regular expressions) of what is recorded as [NAME], by name.")
+    ] = {}
+
+    idle: Annotated[Seconds, Meta(description="Seconds without a request after which a live session ends.")] = 1800.0
+    stop_tools: Annotated[list[str], Meta(description="Tools whose call ends a live session.")] = []
+    drain: Annotated[
+        float, Meta(ge=0, description="Seconds for which requests under way may end when the server is stopped.")
+    ] = 30.0
+    max_body: Annotated[Count, Meta(description="Bytes of a request's body.")] = 100 * 1024 * 1024
+    keepalive: Annotated[Seconds, Meta(description="Seconds without an event after which streams show life.")] = 3.0
+    patience: Annotated[Seconds, Meta(description="Seconds for which a stream's head waits for the provider.")] = 10.0
+
+
+FIXED: tuple[str, ...] = ("host", "port", "store", "spool")
+"""What cannot change while the server runs."""
+
+SECRET: frozenset[str] = frozenset({"admin_key", "keys", "env", "headers"})
+"""Settings, at any depth, whose values are never shown."""
+
+
+def json_schema() -> dict[str, Any]:
+    """The format as a JSON schema, for editors."""
+    schema = msgspec.json.schema(Configuration)
+    for part in schema.get("$defs", {}).values():
+        part["additionalProperties"] = False
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
