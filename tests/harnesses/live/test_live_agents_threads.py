@@ -152,5 +152,5 @@ async def test_a_compaction_is_named_and_the_conversation_goes_on(
     assert set(record.threads["main"]) == everything - {compaction.calls[0].seq} - aside
     assert record.said[-1].startswith("Answer ")
     assert SUMMARY in "".join(message.text for message in record.trajectory.messages)
-    assert record.trajectory.messages[-2].text.endswith("And then?")
+    assert "And then?" in record.trajectory.messages[-2].text
     assert record.findings <= {"truncated_tool_result"}
