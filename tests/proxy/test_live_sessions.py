@@ -314,7 +314,7 @@ async def test_words_that_are_added_to_what_was_not_answered_go_on_from_it(
 def task_of(provider: Provider, prompt: str) -> web.StreamResponse:
     """An answer that calls a tool with this text."""
     arguments = json.dumps({"prompt": prompt})
-    completion = provider.completion(None)
+    completion = provider.completion("")
     completion["choices"][0]["message"]["tool_calls"] = [
         {"id": "c1", "type": "function", "function": {"name": "task", "arguments": arguments}}
     ]
@@ -349,3 +349,17 @@ async def test_agents_at_the_same_task_are_no_sub_agents_of_each_other_though_a_
     for _ in range(3):
         await Agent(house).ask([{"role": "system", "content": "Be brief."}, user(f"{LONG}?")])
     assert [trajectory.turns for trajectory in await recorded(house)] == [1, 1, 1]
+
+
+async def test_a_side_call_before_its_conversation_is_in_the_session_that_it_was_made_for(house: House) -> None:
+    tools = [{"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}]
+    for _ in range(2):
+        route = [{"role": "system", "content": "Which model is to have it?"}, user("Is it raining in Ghent?")]
+        await Agent(house).ask(route)
+        agent = Agent(house)
+        await agent.say("Is it raining in Ghent?", tools=tools)
+        await agent.say("And in Bath?", tools=tools)
+    trajectories = await recorded(house)
+    assert [trajectory.turns for trajectory in trajectories] == [3, 3]
+    for trajectory in trajectories:
+        assert [(thread.name, len(thread.calls)) for thread in trajectory.threads] == [("main", 2), ("side call 1", 1)]
