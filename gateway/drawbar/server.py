@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from drawbar.errors import ConfigurationError
+from drawbar.tools.cassettes.settings import Cassette, as_cassette
 
 if TYPE_CHECKING:
     from mcp.server import MCPServer
@@ -24,8 +25,13 @@ class _Server:
     """Seconds that one tool call may take."""
     max_result_bytes: int = 1_000_000
     """Larger results are cut, and the cut is marked, before the agent sees them; the record keeps that too."""
+    cassette: Cassette | str | Path | None = None
+    """Recorded calls that answer in its place. The server itself is not started, but for what falls through to it."""
+    record: str | Path | None = None
+    """A cassette that its calls are written into; servers of one environment may share it."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "cassette", as_cassette(self.cassette))
         if self.scope not in ("shared", "session"):
             raise ConfigurationError(f"A server's scope is 'shared' or 'session', not {self.scope!r}.")
         if self.timeout <= 0:
@@ -82,4 +88,17 @@ class UrlServer(_Server):
             raise ConfigurationError(f"A UrlServer's url begins with http:// or https://: not {self.url!r}.")
 
 
-ToolServer: TypeAlias = PythonServer | CommandServer | UrlServer
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CassetteServer(_Server):
+    """No server at all: recorded calls, and what a server was that listed its tools then."""
+
+    def __post_init__(self) -> None:
+        _Server.__post_init__(self)
+        if self.cassette is None:
+            raise ConfigurationError("A CassetteServer takes a `cassette`.")
+        assert isinstance(self.cassette, Cassette)
+        if self.cassette.mode == "fall-through":
+            raise ConfigurationError("A CassetteServer has no live server that its cassette could fall through to.")
+
+
+ToolServer: TypeAlias = PythonServer | CommandServer | UrlServer | CassetteServer

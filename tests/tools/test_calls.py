@@ -338,6 +338,9 @@ class _BrokenRecorder:
     async def commit(self, *rows: object) -> None:
         raise StoreError("the disk is full")
 
+    def redacted(self, body: bytes) -> bytes:
+        return body
+
 
 async def test_a_call_that_cannot_be_recorded_fails_unless_that_is_allowed(desk: Desk) -> None:
     from drawbar.tools.endpoint import ToolSide

@@ -18,7 +18,7 @@ from drawbar.ids import new_id
 from drawbar.record.rows import ToolCallRow
 from drawbar.sessions import Session
 from drawbar.tools import protocol
-from drawbar.tools.connection import OnProgress, RefusedByServer, ToolRequest
+from drawbar.tools.connection import Caller, OnProgress, RefusedByServer, ToolCallFailed, ToolRequest
 from drawbar.tools.protocol import Json
 from drawbar.tools.shaping import Shaped, shape
 from drawbar.tools.toolset import Route, Toolset
@@ -100,7 +100,7 @@ class Calls:
         if arguments is not None and not isinstance(arguments, dict):
             return _refused(f"The arguments of a tool are a JSON object, not {type(arguments).__name__}.")
         meta = {**_passed_on(params), protocol.SESSION_KEY: session.id}
-        request = ToolRequest(route.tool, arguments or {}, meta, on_progress)
+        request = ToolRequest(route.tool, arguments or {}, meta, on_progress, caller_of(session))
         spec = route.member.spec
         with anyio.move_on_after(spec.timeout) as scope:
             stop.attach(scope)
@@ -110,6 +110,8 @@ class Calls:
                 return _Outcome(shaped.shown, shaped)
             except RefusedByServer as error:
                 return _refused(f"{error.message or 'The server refused the call.'}", f"{error.code}: {error.message}")
+            except ToolCallFailed as error:
+                return _failed(str(error), error.cause)
             except ToolServerError as error:
                 return _failed(str(error), "tool_server_failed")
             except Exception as error:
@@ -143,6 +145,12 @@ class Calls:
             if self._strict:
                 raise  # its agent is told, and the recorder has told the log
             logger.error("tool call %s could not be recorded: %s", row.id, error)
+
+
+def caller_of(session: Session) -> Caller:
+    """A session as connections know it."""
+    row = session.row
+    return Caller(session.id, row.task_key, row.rollout, row.attempt)
 
 
 def _intent(session: Session, route: Route | None, params: Json) -> ToolCallRow:

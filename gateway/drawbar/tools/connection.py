@@ -1,4 +1,5 @@
-"""The seam to a tool server, whichever way it is reached. Implementations: `in_process`, `stdio` and `streamable_http`.
+"""The seam to a tool server, whichever way it is reached. Implementations: `in_process`, `stdio` and `streamable_http`,
+and those of `cassettes`, which write calls down or answer out of what was written.
 
 They give and take JSON values as they are on the wire, so that fields which nobody here knows survive. What they know
 is MCP as a client speaks it; sessions, names as the agent sees them, records and time-outs are none of their
@@ -11,6 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 
+from drawbar.errors import ToolServerError
 from drawbar.tools.protocol import Json
 
 OnProgress: TypeAlias = Callable[[Json], Awaitable[None]]
@@ -38,6 +40,25 @@ class RefusedByServer(Exception):
         return cls(code if isinstance(code, int) else -32603, str(error.get("message", "")), error.get("data"))
 
 
+class ToolCallFailed(ToolServerError):
+    """There is no answer, and why is known; `cause` is a name from `drawbar.causes`."""
+
+    def __init__(self, cause: str, message: str) -> None:
+        super().__init__(message)
+        self.cause = cause
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Whose call it is. Recordings are told apart by it; servers never see it."""
+
+    session: str = ""
+    task: str | None = None
+    """The key of the session's task."""
+    rollout: int = 0
+    attempt: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class ToolRequest:
     """One call, as a server gets it."""
@@ -48,6 +69,7 @@ class ToolRequest:
     meta: Mapping[str, Any] = field(default_factory=dict)
     """Goes with the call as `_meta`; a progress token is added by the connection."""
     on_progress: OnProgress | None = None
+    caller: Caller = Caller()
 
 
 class Connection(Protocol):

@@ -17,7 +17,8 @@ import orjson
 from drawbar.errors import ConfigurationError, StoreError, ToolServerError
 from drawbar.tools import protocol
 from drawbar.tools.answer import Answer, Companion, send_accepted, send_json
-from drawbar.tools.calls import Calls, Cancellation
+from drawbar.tools.calls import Calls, Cancellation, caller_of
+from drawbar.tools.cassettes.verdict import Replayed, replayed
 from drawbar.tools.era import Refusal, check_mirrored, check_modern, dress, is_modern
 from drawbar.tools.guard import Rejected, check_origin, read_body
 from drawbar.tools.pool import Pool, close_all
@@ -131,7 +132,7 @@ class ToolSide:
         allowed_hosts: Collection[str] = (),
     ) -> None:
         self._calls = Calls(recorder, strict=strict)
-        self._pool = Pool()
+        self._pool = Pool(recorder.redacted)
         self._seats: dict[str, _Seat] = {}
         self._max_body = max_body_bytes
         self._ping = ping
@@ -155,6 +156,20 @@ class ToolSide:
         seat = self._seats.pop(session.id, None)
         if seat is not None:
             await seat.vacate()
+
+    def replayed(self, session: Session) -> Replayed | None:
+        """What a session that ends had of cassettes; None: it has nothing to do with any."""
+        if session.environment is None:
+            return None
+        return replayed(
+            self._pool.decks(session.environment), caller_of(session), self._pool.unrecorded(session.environment)
+        )
+
+    def forget(self, session: Session) -> None:
+        """The session is over, and what it had of cassettes is kept elsewhere."""
+        if session.environment is not None:
+            for deck in self._pool.decks(session.environment):
+                deck.forget(session.id)
 
     def let_go(self, session: Session) -> bool:
         """Forget a session that is not used, if it comes back as it was: without servers of its own."""

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
 from anyio import to_thread
 
 from drawbar.errors import ConfigurationError, ToolServerError
-from drawbar.server import CommandServer, PythonServer, ToolServer, UrlServer
+from drawbar.server import CassetteServer, CommandServer, PythonServer, ToolServer, UrlServer
+from drawbar.tools.cassettes.deck import Deck, load_decks
+from drawbar.tools.cassettes.recording import Recorded, Sink
+from drawbar.tools.cassettes.replay import Replay
+from drawbar.tools.cassettes.settings import Cassette
 from drawbar.tools.connection import Connection
 from drawbar.tools.toolset import Member, Toolset, gather
 from drawbar.tools.warden import Warden
@@ -19,12 +24,15 @@ if TYPE_CHECKING:
     from aiohttp import ClientSession
 
     from drawbar.environment import Environment
+    from drawbar.record.redaction import Redact
 
 
 class Pool:
-    """Opens servers when they are first needed and closes what it opened."""
+    """Opens servers when they are first needed and closes what it opened. `redact`: what cassettes are written with."""
 
-    def __init__(self) -> None:
+    def __init__(self, redact: Redact | None = None) -> None:
+        self.redact = redact
+        self._sinks: dict[Path, Sink] = {}
         self._warden = Warden()
         self._http: ClientSession | None = None
         self._environments: dict[int, _Shared] = {}
@@ -34,7 +42,7 @@ class Pool:
         shared = self._environments.setdefault(id(environment), _Shared(environment))
         members = await shared.open(self)
         own = [
-            Member(name, spec, self.connect(name, spec))
+            Member(name, spec, shared.connect(self, name))
             for name, spec in shared.specs.items()
             if spec.scope == "session"
         ]
@@ -48,8 +56,19 @@ class Pool:
             await close_all(own)
             raise
 
+    def decks(self, environment: Environment) -> list[Deck]:
+        """The cassettes that answer for servers of an environment whose sessions were opened here."""
+        shared = self._environments.get(id(environment))
+        return [] if shared is None else list({id(deck): deck for deck in shared.decks.values()}.values())
+
+    def unrecorded(self, environment: Environment) -> str | None:
+        """Why a cassette that is to be recorded of an environment lacks calls, if it does."""
+        shared = self._environments.get(id(environment))
+        paths = [] if shared is None else [Path(spec.record) for spec in shared.specs.values() if spec.record]
+        return next((sink.failure for path in paths if (sink := self._sinks.get(path)) and sink.failure), None)
+
     def connect(self, name: str, spec: ToolServer) -> Connection:
-        """A connection, not yet open, of the kind that the server needs."""
+        """A connection, not yet open, of the kind that the server needs; no cassette stands in for it."""
         match spec:
             case PythonServer():
                 from drawbar.tools.in_process import InProcess
@@ -63,12 +82,22 @@ class Pool:
                 from drawbar.tools.streamable_http import StreamableHttp
 
                 return StreamableHttp(name, spec, self._client())
+            case CassetteServer():
+                raise ConfigurationError(f"Server {name!r} is a cassette alone: there is nothing to connect to.")
+
+    def sink(self, path: Path, environment: str) -> Sink:
+        """The cassette that is recorded into a file."""
+        if path not in self._sinks:
+            self._sinks[path] = Sink(path, environment, self.redact)
+        return self._sinks[path]
 
     async def close(self) -> None:
         """Close every shared server, and whatever was needed for any."""
         for shared in self._environments.values():
             await close_all(shared.members or ())
         self._environments.clear()
+        for sink in self._sinks.values():
+            await sink.finish()
         await self._warden.close()
         if self._http is not None:
             await self._http.close()
@@ -87,6 +116,7 @@ class _Shared:
     def __init__(self, environment: Environment) -> None:
         self.environment = environment
         self.specs: Mapping[str, ToolServer] = {}
+        self.decks: Mapping[str, Deck] = {}
         self.members: Sequence[Member] | None = None
         self._toolset: Toolset | None = None
         self._lock = asyncio.Lock()
@@ -96,12 +126,26 @@ class _Shared:
             if self.members is None:
                 # Making servers out of functions imports the SDK: a second that no other session should wait for.
                 self.specs = await to_thread.run_sync(self.environment.all_servers)
+                cassettes = {n: spec.cassette for n, spec in self.specs.items() if isinstance(spec.cassette, Cassette)}
+                self.decks = await to_thread.run_sync(load_decks, cassettes, pool.redact)
                 members = [
-                    Member(n, spec, pool.connect(n, spec)) for n, spec in self.specs.items() if spec.scope == "shared"
+                    Member(n, spec, self.connect(pool, n)) for n, spec in self.specs.items() if spec.scope == "shared"
                 ]
                 await open_all(members)
                 self.members = members
             return self.members
+
+    def connect(self, pool: Pool, name: str) -> Connection:
+        """A connection to the server, or to what stands in for it; recorded, if that is wanted."""
+        spec, deck = self.specs[name], self.decks.get(name)
+        if deck is None:
+            connection = pool.connect(name, spec)
+        else:
+            live = pool.connect(name, spec) if deck.cassette.mode == "fall-through" else None
+            connection = Replay(name, deck, live)
+        if spec.record is None:
+            return connection
+        return Recorded(name, connection, pool.sink(Path(spec.record), self.environment.name), spec.timeout)
 
     async def toolset(self, members: Sequence[Member]) -> Toolset:
         async with self._lock:

@@ -27,6 +27,8 @@ SESSION_KEY: Final = OURS + "session"
 """Our session's id, in the `_meta` of every call to a server: what a shared server keys its state by."""
 CUT_KEY: Final = OURS + "cut"
 """In the `_meta` of a recorded result that was cut: `{"bytes": its size before}`."""
+CASSETTE_KEY: Final = OURS + "cassette"
+"""In the `_meta` of a recorded result that a cassette gave although it is not of quite the same call."""
 
 PARSE_ERROR: Final = -32700
 INVALID_REQUEST: Final = -32600
