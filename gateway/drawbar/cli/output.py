@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
@@ -72,6 +73,17 @@ def reading(given: str | None) -> Iterator[Store]:
 def counted(number: int, one: str, more: str | None = None) -> str:
     """`1 task`, `2 tasks`; `more` where an `s` does not do."""
     return f"{number} {one if number == 1 else more or one + 's'}"
+
+
+def ago(seconds: float, when: float) -> str:
+    """How long ago; of what is older than a month, the day."""
+    if seconds >= 30 * 86400:
+        return time.strftime("%Y-%m-%d", time.localtime(when))
+    if seconds >= 86400:
+        return f"{counted(int(seconds // 86400), 'day')} ago"
+    if seconds >= 3600:
+        return f"{int(seconds // 3600)} h ago"
+    return f"{int(seconds // 60)} min ago" if seconds >= 60 else "just now"
 
 
 def short_ids(ids: Sequence[str]) -> dict[str, str]:

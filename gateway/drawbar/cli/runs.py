@@ -10,7 +10,7 @@ import msgspec
 import orjson
 import typer
 
-from drawbar.cli.output import AsJson, StoreUrl, counted, print_json, reading, short_ids
+from drawbar.cli.output import AsJson, StoreUrl, ago, print_json, reading, short_ids
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -49,16 +49,5 @@ def _table(rows: Sequence[RunRow]) -> Table:
     for row in rows:
         what = f"{row.environment} · {row.harness} · {row.model}"
         often = f" · {row.rollouts} per task" if row.rollouts > 1 else ""
-        table.add_row(short[row.id], _ago(now - row.started, row.started), row.status, Text(what + often))
+        table.add_row(short[row.id], ago(now - row.started, row.started), row.status, Text(what + often))
     return table
-
-
-def _ago(seconds: float, when: float) -> str:
-    """How long ago; of what is older than a month, the day."""
-    if seconds >= 30 * 86400:
-        return time.strftime("%Y-%m-%d", time.localtime(when))
-    if seconds >= 86400:
-        return f"{counted(int(seconds // 86400), 'day')} ago"
-    if seconds >= 3600:
-        return f"{int(seconds // 3600)} h ago"
-    return f"{int(seconds // 60)} min ago" if seconds >= 60 else "just now"

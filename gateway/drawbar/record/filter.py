@@ -128,6 +128,14 @@ def equal(column: str, value: str | None) -> Filter:
     return Filter(text, Comparison(column, None, "null" if value is None else "=", values, text))
 
 
+def column_named(text: str) -> tuple[Column | None, str | None]:
+    """The column of this name, and what stands after its dot."""
+    from drawbar.record.filter_columns import COLUMNS
+
+    name, dot, key = text.partition(".")
+    return COLUMNS.get(name), words(_unquoted(key)) if dot else None
+
+
 @cache
 def _parser() -> Lark:
     from lark import Lark
@@ -202,8 +210,8 @@ class _Reader:
     def _column(self, token: Token) -> tuple[Column, str | None]:
         from drawbar.record.filter_columns import COLUMNS
 
-        name, dot, key = str(token).partition(".")
-        column = COLUMNS.get(name)
+        name, dot, _ = str(token).partition(".")
+        column, key = column_named(token)
         at = int(token.start_pos or 0)
         if column is None:
             known = [each.name if each.keyless else f"{each.name}.NAME" for each in COLUMNS.values()]
@@ -213,7 +221,7 @@ class _Reader:
             self._fail(at, f"{name!r} has nothing after a dot")
         if not dot and not column.keyless:
             self._fail(at, f"{name!r} needs a name: {name}.NAME")
-        return column, words(_unquoted(key)) if dot else None
+        return column, key
 
     def _operator(self, column: Column, name: Token, said: Sequence[Token], values: Sequence[Token]) -> Operator:
         """What is asked; `= null` is `is null`."""

@@ -122,18 +122,14 @@ def _valid() -> Holds:
     return and_(session.c.stop.in_(counting), not_(idle), not_(unscored.correlate(session).exists()))
 
 
-def _label_alone(*names: str) -> Value:
-    found = select(label.c.value).where(label.c.session == session.c.id, label.c.name.in_(names))
-    return found.order_by(label.c.name, label.c.value).limit(1).correlate(session).scalar_subquery()
+def _label_alone(name: str) -> Value:
+    found = select(label.c.value).where(label.c.session == session.c.id, label.c.name == name)
+    return found.order_by(label.c.value).limit(1).correlate(session).scalar_subquery()
 
 
 def _own(name: str, kind: Kind, value: Value, meaning: str) -> Column:
     """A column with one value."""
     return Column(name, kind, lambda _: One(value), meaning, alone=lambda _: value)
-
-
-def _labelled(names: tuple[str, ...], meaning: str) -> list[Column]:
-    return [Column(n, LABEL, lambda _: Labels(names), meaning, alone=lambda _: _label_alone(*names)) for n in names]
 
 
 _of: Final = session.c
@@ -180,9 +176,11 @@ _TABLE: Final = (
     Column("feedback", SCORE, _feedback, "the last feedback (of that name) that people gave", keyed=True),
     _own("health", _word("good", "warning", "defect", "unknown"), HEALTH, "its gravest finding, notes aside"),
     Column("finding", FINDING, lambda _: Packed(summary.c.findings), "what is not as it should be, by name"),
-    *_labelled(("tag", "tags"), "one of the tags in its metadata"),
-    *_labelled(("user",), "the user that its metadata names"),
-    *_labelled(("release",), "the release that its metadata names"),
+    Column("tag", LABEL, lambda _: Labels(("tag", "tags")), "one of the tags in its metadata"),
+    Column("user", LABEL, lambda _: Labels(("user",)), "the user that its metadata names",
+           alone=lambda _: _label_alone("user")),
+    Column("release", LABEL, lambda _: Labels(("release",)), "the release that its metadata names",
+           alone=lambda _: _label_alone("release")),
     Column("metadata", LABEL, lambda key: Labels((str(key),)), "what its metadata says under that name", keyed=True,
            keyless=False, alone=lambda key: _label_alone(str(key))),
 )  # fmt: skip

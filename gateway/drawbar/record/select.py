@@ -22,7 +22,8 @@ from drawbar.record.packing import unpacked
 from drawbar.record.rows import SessionRow
 
 PAGE: Final = 200
-_FROM: Final = schema.session.outerjoin(schema.summary, schema.summary.c.session == schema.session.c.id)
+SESSIONS: Final = schema.session.outerjoin(schema.summary, schema.summary.c.session == schema.session.c.id)
+"""What every query with a filter is from."""
 
 
 class Overview(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,7 +73,7 @@ def rows(
     connection: Connection, filter: Filter, after: SessionRow | None, limit: int, newest: bool
 ) -> Iterator[SessionRow]:
     """The next sessions that are meant, after this one."""
-    query = _ordered(select(schema.session).select_from(_FROM), filter, newest).limit(limit)
+    query = _ordered(select(schema.session).select_from(SESSIONS), filter, newest).limit(limit)
     if after is not None:
         query = query.where(_beyond(after.started, after.id, newest))
     return load.structs(connection, SessionRow, query)
@@ -85,11 +86,11 @@ def overviews(
     session, sums = schema.session.c, (name for name in Overview.__struct_fields__ if name in SUMS)
     named = {
         "task": session.task_key, "agent": session.harness, "model": MODEL, "reward": REWARD, "health": HEALTH,
-        "rubric": _rubric(), "findings": func.coalesce(schema.summary.c.findings, ""),
+        "rubric": newest_rubric(), "findings": func.coalesce(schema.summary.c.findings, ""),
         **{name: SUMS[name] for name in sums},
     }  # fmt: skip
     columns = [named[n].label(n) if n in named else session[n] for n in Overview.__struct_fields__]
-    query = _ordered(select(*columns).select_from(_FROM), filter, newest).limit(limit)
+    query = _ordered(select(*columns).select_from(SESSIONS), filter, newest).limit(limit)
     if after is not None:
         query = query.where(_beyond(after.started, after.id, newest))
     for found in connection.execute(query):
@@ -100,7 +101,7 @@ def overviews(
 
 def count(connection: Connection, filter: Filter) -> int:
     """How many sessions are meant."""
-    query = select(func.count()).select_from(_FROM).where(expression(filter.condition))
+    query = select(func.count()).select_from(SESSIONS).where(expression(filter.condition))
     return int(connection.execute(query).scalar_one())
 
 
@@ -124,7 +125,8 @@ def _beyond(started: float, id: str, newest: bool) -> Any:
     return here < there if newest else here > there
 
 
-def _rubric() -> Any:
+def newest_rubric() -> Any:
+    """The version of the rubric that gave a session's newest scores."""
     score = schema.newest_score
     mine = select(score.c.rubric_version).where(score.c.session == schema.session.c.id, ~score.c.feedback)
     return mine.limit(1).correlate(schema.session).scalar_subquery()

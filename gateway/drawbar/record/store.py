@@ -17,11 +17,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from zstandard import ZstdError
 
 from drawbar.errors import StoreError, UnknownName
-from drawbar.record import database, health, load, schema, view
+from drawbar.record import database, health, load, schema, select_groups, view
 from drawbar.record import select as select_
 from drawbar.record.filter import EVERYTHING, Filter
 from drawbar.record.rows import AnswerRow, HealthRow, LiveScoringRow, Row, RunRow, SessionRow
 from drawbar.record.select import Clause, Overview
+from drawbar.record.select_groups import By, Sums
 from drawbar.record.writer import Writer
 from drawbar.trajectory import Finding, Trajectory
 from drawbar.wire.dialect import Dialect
@@ -178,6 +179,11 @@ class Store:
         """How many sessions each clause of a filter leaves: for one that means none."""
         with self._reading() as connection:
             return select_.explain(connection, filter)
+    def sums(self, by: Sequence[By] = (), filter: Filter = EVERYTHING) -> list[Sums]:
+        """The sessions that a filter means, added up by columns (`drawbar.record.select_groups`)."""
+        with self._reading() as connection:
+            return list(select_groups.sums(connection, filter, by))
+
 
     def answers(self, name: str, limit: int = 20) -> list[AnswerRow]:
         """The answers that a provider called so, the newest first."""

@@ -43,10 +43,30 @@ def clustered_mean(clusters: Iterable[Sequence[float]]) -> Estimate | None:
     if not count:
         return None
     mean = math.fsum(x for values in groups for x in values) / count
-    size = len(groups)
+    squares = math.fsum(math.fsum(x - mean for x in values) ** 2 for values in groups)
+    return _estimate(mean, squares, len(groups), count)
+
+
+def mean_of_sums(clusters: Iterable[tuple[int, float]], alone: tuple[int, float, float]) -> Estimate | None:
+    """As `clustered_mean`, of clusters of which only count and sum are known.
+
+    `alone` are values that are a cluster each: their count, their sum and the sum of their squares.
+    """
+    groups = [(count, total) for count, total in clusters if count]
+    single, sum_single, squares_single = alone
+    count = single + sum(count for count, _ in groups)
+    if not count:
+        return None
+    mean = math.fsum((sum_single, *(total for _, total in groups))) / count
+    of_single = squares_single - 2 * mean * sum_single + single * mean**2
+    squares = math.fsum((max(0.0, of_single), *((total - n * mean) ** 2 for n, total in groups)))
+    return _estimate(mean, squares, len(groups) + single, count)
+
+
+def _estimate(mean: float, squares: float, size: int, count: int) -> Estimate:
+    """Of so many clusters with so many values, and the sum of the squares of the clusters' deviations."""
     if size < 2:
         return Estimate(mean, None, None, None, size, count)
-    squares = math.fsum(math.fsum(x - mean for x in values) ** 2 for values in groups)
     error = math.sqrt(size / (size - 1) * squares) / count
     reach = t_quantile(0.975, size - 1) * error
     return Estimate(mean, error, mean - reach, mean + reach, size, count)
