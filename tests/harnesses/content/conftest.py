@@ -30,8 +30,8 @@ from drawbar.testing import ChatServer, Cut, Failure, Hang, Line, serve_chat
 from drawbar.testing.agents import as_offered
 from drawbar.tools.warden import Warden
 from drawbar.wire import DIALECTS
-from drawbar_harnesses.launch import inherited
 from drawbar_harnesses.connections.pi import EXTENSION
+from drawbar_harnesses.launch import inherited
 from drawbar_harnesses.processes import child
 
 Message: TypeAlias = Mapping[str, Any]
@@ -317,8 +317,8 @@ def _cline(user: User, prompt: str, again: bool) -> Start:
     given = {"version": 1, "lastUsedProvider": name, "modes": {}, "providers": {name: provider}}
     user.write(".cline/data/settings/providers.json", given)
     user.write(".cline/data/settings/global-settings.json", {"telemetryOptOut": True, "autoUpdateEnabled": False})
-    more = ["--id", max(path.name for path in (user.home / ".cline/data/sessions").iterdir())] if again else []
-    return ["--json", "--auto-approve", "true", *more, "--", prompt], {"OTEL_SDK_DISABLED": "true"}
+    assert not again, "it takes no prompt together with a session to go on with"
+    return ["--json", "--auto-approve", "true", "--", prompt], {"OTEL_SDK_DISABLED": "true"}
 
 
 def _pi(user: User, prompt: str, again: bool) -> Start:

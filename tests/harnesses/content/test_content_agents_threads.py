@@ -44,3 +44,17 @@ async def test_a_sub_agent_is_a_thread_of_its_agents_session(house: House, user:
     assert len(agent.calls) == sum(map(_asks, (each.body for each in house.model.log)))
     assert trajectory.completion in ("It rains.", "It does.")
     assert not trajectory.health
+
+
+@pytest.mark.parametrize("user", [("gemini_cli", {"-m": "auto"})], indirect=True)
+async def test_the_question_which_model_is_to_answer_is_a_side_call_of_its_session(house: House, user: User) -> None:
+    house.model.aside = lambda body: (
+        None if body.get("tools") else says('{"reasoning": "easy", "model_choice": "flash"}')
+    )
+    house.model.lines = [calls("weather", town="Ghent"), says("It rains.")]
+    ran = await user.ask("Is it raining in Ghent?")
+    assert ran.status == 0, ran
+    trajectory = await house.session()
+    assert [(thread.name, len(thread.calls)) for thread in trajectory.threads] == [("main", 2), ("side call 1", 1)]
+    assert trajectory.completion == "It rains."
+    assert not trajectory.health
