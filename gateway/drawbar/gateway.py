@@ -9,7 +9,7 @@ import asyncio
 import logging
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from types import TracebackType
@@ -35,6 +35,7 @@ from drawbar.record.recorder import Recorder
 from drawbar.record.redaction import Redact
 from drawbar.record.rows import Row
 from drawbar.record.store import Store
+from drawbar.score.live import LiveScoring
 from drawbar.sessions import Session, SessionSpec
 from drawbar.wire import Dialect
 from drawbar.wire.listing import described, listed
@@ -43,6 +44,7 @@ from drawbar.wire.tolerant import dump
 
 if TYPE_CHECKING:
     from drawbar.environment import Environment
+    from drawbar.score.live_rule import LiveRule
     from drawbar.tools.endpoint import ToolSide
 
 _log = logging.getLogger(__name__)
@@ -64,15 +66,20 @@ class Gateway:
         environments: Mapping[str, Environment] | None = None,
         settings: Settings | None = None,
         redact: Redact | None = None,
+        score_live: Sequence[LiveRule] = (),
     ) -> None:
-        """`redact` sees every body before it is persisted, and gives back what may be kept."""
+        """`redact` sees every body before it is persisted, and gives back what may be kept. `score_live`: whose rubrics
+        look at which live sessions."""
         self.store = store
         self.models = models
         self.settings = settings or Settings()
         self.environments = dict(environments or {})
         self.recorder = Recorder(store, redact=redact)
         self.checkups = Checkups(store, self.recorder)
-        self.sessions = Sessions(store, self.recorder, self.environments, self._let_go)
+        self.scoring = LiveScoring(
+            store, self.recorder, self.environments, self.checkups.trajectory, self.chat, score_live
+        )
+        self.sessions = Sessions(store, self.recorder, self.environments, self._let_go, self.scoring.at_end)
         self.live = LiveSessions(self.sessions, store, self.settings, self._end_live)
         self.model_side = ModelSide(store, self.recorder, models, self.settings, self.live)
         self.traffic = Traffic()
@@ -90,6 +97,8 @@ class Gateway:
         self._stack.push_async_callback(self._close_models)
         self._stack.push_async_callback(self.checkups.stop)
         self.checkups.start()
+        self._stack.push_async_callback(self.scoring.stop)
+        self.scoring.start()
         await self.live.start()
         return self
 
@@ -180,6 +189,7 @@ class Gateway:
                 error, metadata = error or replayed.error, {**(metadata or {}), **replayed.metadata}
         if await self.sessions.end(session_id, session, stop=stop, error=error, metadata=metadata):
             self.checkups.ended(session_id)
+            self.scoring.ended(session_id)
             if session is not None and self._tools is not None:
                 self._tools.forget(session)
 

@@ -31,6 +31,7 @@ PARAMETERS: Final[Mapping[str, str]] = {
     "trajectory": "the recorded Trajectory",
     "completion": "the words of the agent's last answer",
     "session": "the session's id",
+    "feedback": "what people said of it: `thumbs` (1 or 0), numbers by name, the texts `correction` and `comment`",
     "judge": "the scorer's own Judge or else the environment's, ready to be asked",
 }
 GROUP_PARAMETERS: Final[Mapping[str, str]] = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
@@ -19,7 +19,7 @@ from drawbar.errors import StoreError, UnknownName
 from drawbar.ids import digest, new_id, new_key
 from drawbar.record.graph import SessionGraph
 from drawbar.record.replies import Reply
-from drawbar.record.rows import SessionRow
+from drawbar.record.rows import Row, SessionRow
 from drawbar.record.stitching import Place, Turn
 from drawbar.sessions import Session, SessionSpec
 from drawbar.task import Limits, Task
@@ -62,9 +62,12 @@ class Sessions:
         recorder: Recorder,
         environments: Mapping[str, Environment],
         let_go: Callable[[Session], bool] = lambda _: True,
+        at_end: Callable[[SessionRow], Sequence[Row]] = lambda _: (),
     ) -> None:
-        """`let_go` is asked before a session that has long been idle is forgotten; its request finds it again."""
+        """`let_go` is asked before a session that has long been idle is forgotten; its request finds it again.
+        `at_end` gives what is to be written with a session's end."""
         self._let_go = let_go
+        self._at_end = at_end
         self._store = store
         self._recorder = recorder
         self._environments = environments
@@ -175,7 +178,7 @@ class Sessions:
         if session is not None:
             session.row = ended
         try:
-            await self._recorder.commit(ended)
+            await self._recorder.commit(ended, *self._at_end(ended))
         except StoreError:
             if session is not None:
                 session.row = row  # whoever tries again writes it

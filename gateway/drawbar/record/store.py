@@ -7,7 +7,7 @@ for the normal form of a message when a session is read.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -200,10 +200,10 @@ class Store:
         with self._reading() as connection:
             return list(load.structs(connection, SessionRow, query))
 
-    def due(self, now: float, limit: int) -> list[LiveScoringRow]:
-        """What live scoring has still to look at, and nobody does, the oldest first."""
+    def due(self, rubrics: Collection[str], now: float, limit: int) -> list[LiveScoringRow]:
+        """What these rubrics have still to look at, and nobody does, the oldest first."""
         table = schema.live_scoring
-        query = select(table).where(schema.DUE, table.c.taken < now).order_by(table.c.created).limit(limit)
+        query = select(table).where(schema.DUE, table.c.taken < now, table.c.rubric.in_(rubrics)).order_by(table.c.created).limit(limit)
         with self._reading() as connection:
             return list(load.structs(connection, LiveScoringRow, query))
 

@@ -1,8 +1,9 @@
 """Runs a rubric's functions on what was recorded and turns what they return into rows.
 
-Async functions run side by side; plain ones are called directly and one after the other, so a plain one must not
-block (one that waits for something is async, or hands its work to `anyio.to_thread`). A function that raises, gives
-no number, or lacks what it asks for leaves a row without a value that says why; the others still run.
+Async functions run side by side; plain ones are called directly and one after the other (or in threads, where the
+caller has some), so a plain one must not block (one that waits for something is async, or hands its work to
+`anyio.to_thread`). A function that raises, gives no number, or lacks what it asks for leaves a row without a value that
+says why; the others still run. One that asks for what only a task has weighs nothing in a session without a task.
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from numbers import Real
 from traceback import extract_tb
 from typing import Any, Literal, TypeAlias
 
 import anyio
+import anyio.to_thread
 import orjson
 
 from drawbar.ids import new_id
@@ -38,10 +41,16 @@ class _Result:
     value: float | None
     explanation: str | None = None
     error: str | None = None
+    weightless: bool = False
+    """It judges what this session has not: a task."""
 
 
 class _Missing(Exception):
-    """A function asks for what this session does not have."""
+    """A function asks for what this session does not have, or is left out for another reason."""
+
+    def __init__(self, why: str, *, weightless: bool = False) -> None:
+        super().__init__(why)
+        self.weightless = weightless
 
 
 async def score(
@@ -51,16 +60,19 @@ async def score(
     judge: Judge | None = None,
     ask: Ask | None = None,
     source: Source = "rollout",
+    skip: Mapping[str, str] | None = None,
+    threads: anyio.CapacityLimiter | None = None,
 ) -> list[ScoreRow]:
     """One row for each reward and metric of the rubric, in its order. Group rewards need `score_group`.
 
-    `judge` is the environment's; `ask` is how judges reach models (`Models.chat` of a gateway). A value of None is no
-    score, and the row's `error` says why. Only cancellation is raised.
+    `judge` is the environment's; `ask` is how judges reach models (`Models.chat` of a gateway). `skip`: functions that
+    are not called, and why. `threads`: where plain functions run, if the loop has others to serve. A value of None is
+    no score, and the row's `error` says why. Only cancellation is raised.
     """
     scorers = [scorer for scorer in rubric.scorers.values() if scorer.kind != "group"]
     context = _context(trajectory)
-    runs = [_Run(scorer, judge, ask, context) for scorer in scorers]
-    await _all(runs)
+    runs = [_Run(scorer, judge, ask, context, (skip or {}).get(scorer.name)) for scorer in scorers]
+    await _all(runs, threads)
     version = rubric.version(judge)
     return [_row(run.scorer, trajectory, _result(run.outcome), run.usage, version, source) for run in runs]
 
@@ -94,12 +106,22 @@ async def score_group(
 
 
 def _context(trajectory: Trajectory) -> dict[str, Any]:
+    said = feedback_on(trajectory)
     return {
         **_task_context(trajectory.task),
+        **({"feedback": said} if said else {}),
         "trajectory": trajectory,
         "completion": trajectory.completion,
         "session": trajectory.id,
     }
+
+
+def feedback_on(trajectory: Trajectory) -> dict[str, float | str]:
+    """What people said of a session, the last of each name: `thumbs` (1 or 0), numbers by their names, and the texts
+    `correction` and `comment`."""
+    given = sorted((score for score in trajectory.scores if score.kind == "feedback"), key=lambda score: score.created)
+    said = {score.name: score.explanation if score.value is None else score.value for score in given}
+    return {name: value for name, value in said.items() if value is not None}
 
 
 def _group_context(trajectories: Sequence[Trajectory]) -> dict[str, Any]:
@@ -128,8 +150,17 @@ def _question(task: Task) -> str:
 class _Run:
     """One function at work on one context."""
 
-    def __init__(self, scorer: Scorer, shared: Judge | None, ask: Ask | None, context: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        scorer: Scorer,
+        shared: Judge | None,
+        ask: Ask | None,
+        context: Mapping[str, Any],
+        skipped: str | None = None,
+    ) -> None:
+        """`skipped`: why it is not called."""
         self.scorer = scorer
+        self._skipped = skipped
         self.outcome: Any = None
         """What it returned, or the exception that it raised."""
         judge = scorer.judge or shared
@@ -140,14 +171,20 @@ class _Run:
     def usage(self) -> bytes | None:
         return orjson.dumps(asdict(self._judge.usage)) if self._judge is not None and self._judge.usage.calls else None
 
-    async def go(self) -> None:
+    async def go(self, threads: anyio.CapacityLimiter | None = None) -> None:
         try:
-            outcome = self.scorer.function(**self._arguments())
+            arguments = self._arguments()
+            if threads is None:
+                outcome = self.scorer.function(**arguments)
+            else:
+                outcome = await anyio.to_thread.run_sync(partial(self.scorer.function, **arguments), limiter=threads)
             self.outcome = await outcome if inspect.isawaitable(outcome) else outcome
         except Exception as error:
             self.outcome = error
 
     def _arguments(self) -> dict[str, Any]:
+        if self._skipped is not None:
+            raise _Missing(f"skipped: {self._skipped}")
         found: dict[str, Any] = {}
         for name, needed in self.scorer.parameters.items():
             if name == "judge" and self._judge is not None:
@@ -155,23 +192,26 @@ class _Run:
             elif name in self._context:
                 found[name] = self._context[name]
             elif needed:
-                raise _Missing(self._why_missing(name))
+                raise self._missing(name)
         return found
 
-    def _why_missing(self, name: str) -> str:
+    def _missing(self, name: str) -> _Missing:
+        asks = f"skipped: it asks for `{name}`, and"
         if name == "judge":
-            return "skipped: it asks for `judge`, and neither it nor the environment has one"
+            return _Missing(f"{asks} neither it nor the environment has one")
+        if name == "feedback":
+            return _Missing(f"{asks} nobody has given any")
         task = self._context.get("task")
-        return f"skipped: it asks for `{name}`, and " + (
-            "the session has no task" if task is None else f"task {task.key!r} has none"
-        )
+        if task is None:
+            return _Missing(f"{asks} the session has no task", weightless=True)
+        return _Missing(f"{asks} task {task.key!r} has none")
 
 
-async def _all(runs: Sequence[_Run]) -> None:
+async def _all(runs: Sequence[_Run], threads: anyio.CapacityLimiter | None = None) -> None:
     waiting = [run for run in runs if not _is_plain(run.scorer.function)]
     for run in runs:
         if run not in waiting:
-            await run.go()
+            await run.go(threads)
     async with anyio.create_task_group() as group:
         for run in waiting:
             group.start_soon(run.go)
@@ -183,7 +223,7 @@ def _is_plain(function: Callable[..., Any]) -> bool:
 
 def _result(outcome: Any) -> _Result:
     if isinstance(outcome, _Missing):
-        return _Result(None, error=str(outcome))
+        return _Result(None, error=str(outcome), weightless=outcome.weightless)
     if isinstance(outcome, Exception):
         return _Result(None, error=_described(outcome))
     explanation = None
@@ -224,13 +264,14 @@ def _shown(value: Any) -> str:
 def _row(
     scorer: Scorer, trajectory: Trajectory, result: _Result, usage: bytes | None, version: str, source: Source
 ) -> ScoreRow:
+    weight = 0.0 if result.weightless else scorer.weight
     return ScoreRow(
         id=new_id("sco"),
         session=trajectory.id,
         name=scorer.name,
         kind=scorer.kind,
         value=result.value,
-        weight=scorer.weight,
+        weight=weight,
         rubric_version=version,
         source=source,
         explanation=result.explanation,
