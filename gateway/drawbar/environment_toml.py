@@ -22,10 +22,11 @@ from drawbar.judging import DEFAULT_VERDICTS, Judge, judge
 from drawbar.loading import import_beside
 from drawbar.model import Model
 from drawbar.rubric import Rubric, ScoreFunction, Scorer
-from drawbar.server import CommandServer, PythonServer, Scope, ToolServer, UrlServer
+from drawbar.server import CassetteServer, CommandServer, PythonServer, Scope, ToolServer, UrlServer
 from drawbar.task import Limits
 from drawbar.taskfile import TaskFile
 from drawbar.toml import TomlFile
+from drawbar.tools.cassettes.settings import Cassette, Mode
 
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 
@@ -54,6 +55,17 @@ class _Server(msgspec.Struct, kw_only=True):
     scope: Scope = "shared"
     timeout: float = 60.0
     max_result_bytes: int = 1_000_000
+    cassette: str | dict[str, Any] | None = None
+    """A path, or a table: recorded calls that answer in place of the server. A server may be a cassette alone."""
+
+
+class _CassetteTable(msgspec.Struct, kw_only=True):
+    path: str
+    mode: Mode = "by-arguments"
+    ignore: list[str] = []
+    read_only: list[str] = []
+    threshold: float = 0.8
+    max_misses: int = 0
 
 
 class _Command(_Server):
@@ -146,24 +158,43 @@ class _Reader:
 
     def server(self, name: str, table: Any) -> ToolServer:
         keys = ("servers", name)
-        if not isinstance(table, Mapping) or sum(kind in table for kind in ("command", "url", "python")) != 1:
-            raise self.file.error("a server has one of `command`, `url` and `python`", *keys)
+        kinds = 0 if not isinstance(table, Mapping) else sum(kind in table for kind in ("command", "url", "python"))
+        if kinds != 1 and (kinds or "cassette" not in table):
+            raise self.file.error("a server has one of `command`, `url` and `python`, or a `cassette`", *keys)
         with self.file.at(*keys):
             if "command" in table:
                 return self.command(self.file.read(table, _Command, *keys), keys)
             if "url" in table:
                 given = self.file.read(table, _Url, *keys)
-                return UrlServer(**_common(given), url=given.url, headers=self.filled(given.headers, *keys, "headers"))
-            served = self.file.read(table, _Python, *keys)
-            return PythonServer(**_common(served), server=import_beside(served.python, self.folder))
+                headers = self.filled(given.headers, *keys, "headers")
+                return UrlServer(**self.common(given, keys), url=given.url, headers=headers)
+            if "python" in table:
+                served = self.file.read(table, _Python, *keys)
+                return PythonServer(**self.common(served, keys), server=import_beside(served.python, self.folder))
+            return CassetteServer(**self.common(self.file.read(table, _Server, *keys), keys))
+
+    def common(self, given: _Server, keys: tuple[str, ...]) -> dict[str, Any]:
+        """What every kind of server has."""
+        cassette = None
+        if given.cassette is not None:
+            table = {"path": given.cassette} if isinstance(given.cassette, str) else given.cassette
+            read = self.file.read(table, _CassetteTable, *keys, "cassette")
+            with self.file.at(*keys, "cassette"):
+                cassette = Cassette(**{**msgspec.structs.asdict(read), "path": self.folder / read.path})
+        return {
+            "scope": given.scope,
+            "timeout": given.timeout,
+            "max_result_bytes": given.max_result_bytes,
+            "cassette": cassette,
+        }
 
     def command(self, given: _Command, keys: tuple[str, ...]) -> CommandServer:
         command = shlex.split(given.command) if isinstance(given.command, str) else given.command
         if not command:
             raise self.file.error("it names no program", *keys, "command")
         return CommandServer(
-            **_common(given), command=command, env=self.filled(given.env, *keys, "env"), pass_env=given.pass_env,
-            cwd=(self.folder / given.cwd).resolve(),
+            **self.common(given, keys), command=command, env=self.filled(given.env, *keys, "env"),
+            pass_env=given.pass_env, cwd=(self.folder / given.cwd).resolve(),
         )  # fmt: skip
 
     def filled(self, values: Mapping[str, str], *keys: str) -> dict[str, str]:
@@ -228,7 +259,3 @@ class _Reader:
                 raise ConfigurationError(f"{spec} is a {type(found).__name__}, not a function.")
             model: Model = found
             return model
-
-
-def _common(given: _Server) -> dict[str, Any]:
-    return {"scope": given.scope, "timeout": given.timeout, "max_result_bytes": given.max_result_bytes}

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from drawbar.causes import CAUSES
+from drawbar.cli.drift_text import drift_lines
 from drawbar.cli.output import counted
 from drawbar.rollout.report import PASS_THRESHOLD, Report
 
@@ -41,6 +42,8 @@ def _parts(report: Report) -> Iterator[RenderableType]:
         if report.defective:
             having = counted(report.defective, "session has defects", "sessions have defects")
             yield Text(f"{having}; `drawbar show SESSION` tells where.", style="red")
+    for drift in report.cassettes:
+        yield from drift_lines(drift)
     if not report.llm:
         yield Text("\n" + (JUDGES_ALONE if report.judge_tokens else NO_LLM).format(model=run.model), style="yellow")
         yield Text(HOW_TO_NAME_ONE.format(environment=_reference(report)), style="yellow")

@@ -51,6 +51,11 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     withhold: str | None = None
     weights: dict[str, float] = {}
     judge_model: str | None = None
+    cassette: str | None = None
+    """A whole path."""
+    cassette_mode: str | None = None
+    record_cassette: str | None = None
+    """A whole path."""
 
     @classmethod
     def of(cls, run: RunRow) -> Request:
@@ -73,7 +78,7 @@ def resolved(reference: str) -> str:
 
 
 def loaded_environment(request: Request) -> Environment:
-    """The environment as it was asked for: with its options, weights and judge."""
+    """The environment as it was asked for: with its options, weights, judge and cassettes."""
     from drawbar.loading import load_environment
 
     environment = load_environment(request.environment, request.environment_options)
@@ -81,6 +86,23 @@ def loaded_environment(request: Request) -> Environment:
         environment = replace(environment, rubric=environment.scoring.with_weights(request.weights))
     if request.judge_model is not None:
         environment = _judged_by(environment, request.judge_model)
+    return _with_cassettes(request, environment)
+
+
+def _with_cassettes(request: Request, environment: Environment) -> Environment:
+    """With recorded answers in place of its servers, and with what its servers answer recorded."""
+    from drawbar.errors import nearest
+    from drawbar.tools.cassettes.environments import recorded_to, replayed_from
+    from drawbar.tools.cassettes.settings import MODES
+
+    mode = next((mode for mode in MODES if mode == request.cassette_mode), None)
+    if mode is None and request.cassette_mode is not None:
+        known = nearest(request.cassette_mode, MODES)
+        raise ConfigurationError(f"--cassette-mode: there is no mode {request.cassette_mode!r}.{known}")
+    if request.cassette is not None or mode is not None:
+        environment = replayed_from(environment, Path(request.cassette) if request.cassette else None, mode)
+    if request.record_cassette is not None:
+        environment = recorded_to(environment, Path(request.record_cassette))
     return environment
 
 

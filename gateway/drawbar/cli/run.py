@@ -43,6 +43,9 @@ def run(
     harness: options.Harness = "loop",
     harness_option: options.HarnessOption = None,
     env_option: options.EnvOption = None,
+    cassette: options.Cassette = None,
+    cassette_mode: options.CassetteMode = None,
+    record_cassette: options.RecordCassette = None,
     tasks: options.Tasks = None,
     rollouts: options.Rollouts = 1,
     concurrency: options.Concurrency = 32,
@@ -72,7 +75,12 @@ def run(
     if resume is not None:
         _finish(resume_run(resume, _changes(ctx), where), json)
     else:
-        _finish(start_run(_request(ctx.params), where), json)
+        report = start_run(_request(ctx.params), where)
+        if record_cassette is not None:
+            note(
+                f"Tool calls were recorded. Without the servers: drawbar run {environment} --cassette {record_cassette}"
+            )
+        _finish(report, json)
 
 
 def _request(given: Mapping[str, Any]) -> Request:
@@ -94,8 +102,25 @@ def _request(given: Mapping[str, Any]) -> Request:
         harness_options=pairs(given["harness_option"], "--harness-option"),
         sampling=_sampling(given),
         weights=numbers(given["weight"], "--weight"),
+        **_cassettes(given),
         **{name: given[name] for name in as_they_are},
     )
+
+
+def _cassettes(given: Mapping[str, Any]) -> dict[str, Any]:
+    """What is said of cassettes, their paths as they hold from any working directory."""
+    from pathlib import Path
+
+    from drawbar.tools.cassettes.recording import check_new
+
+    found = {name: given[name] for name in ("cassette", "cassette_mode", "record_cassette") if given[name] is not None}
+    if found and given["gateway"] is not None:
+        raise ConfigurationError("A gateway's own environments have their own tools: --cassette is not for --gateway.")
+    for name in found.keys() & {"cassette", "record_cassette"}:
+        found[name] = str(Path(found[name]).resolve())
+    if "record_cassette" in found:
+        check_new(Path(found["record_cassette"]))
+    return found
 
 
 def _sampling(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -93,6 +93,26 @@ EnvOption = Annotated[
     _option("--env-option", panel=_AGENT, metavar="KEY=VALUE", help="Passed to the environment. Repeatable."),
 ]
 
+Cassette = Annotated[
+    str | None,
+    _option("--cassette", panel=_AGENT, metavar="PATH", help="Recorded tool calls answer in place of all servers."),
+]
+CassetteMode = Annotated[
+    str | None,
+    _option(
+        "--cassette-mode",
+        panel=_AGENT,
+        metavar="MODE",
+        help="How: strict, fifo, by-arguments, nearest or fall-through. Default: by-arguments.",
+    ),
+]
+RecordCassette = Annotated[
+    str | None,
+    _option(
+        "--record-cassette", panel=_AGENT, metavar="PATH", help="Write the tool calls of all servers into a new one."
+    ),
+]
+
 Tasks = Annotated[int | None, _option("--tasks", "-n", panel=_RUN, min=1, help="At most so many. Default: all.")]
 Rollouts = Annotated[int, _option("--rollouts", "-r", panel=_RUN, min=1, help="Per task.")]
 Concurrency = Annotated[int, _option("--concurrency", "-c", panel=_RUN, min=1, help="Rollouts at a time.")]

@@ -14,6 +14,7 @@ import orjson
 from drawbar.record.rows import RunRow
 from drawbar.rollout.result import RolloutResult
 from drawbar.rollout.statistics import Estimate, clustered_mean, pass_at_k, pass_hat_k, percentile
+from drawbar.tools.cassettes.drift import RunDrift
 
 PASS_THRESHOLD = 1.0
 """A rollout passes when its reward is at least this."""
@@ -76,6 +77,8 @@ class Report:
     defective: int
     """Sessions with a defect in their record."""
     retried: int
+    cassettes: Sequence[Mapping[str, Any]] = ()
+    """For each cassette that answered tool calls: how well it did (`drawbar.tools.cassettes.drift`)."""
 
     def to_json(self) -> dict[str, Any]:
         """The report as `--json` prints it."""
@@ -124,6 +127,7 @@ class Report:
             "examples": dict(self.examples),
             "unhealthy": dict(self.unhealthy),
             "defective": self.defective,
+            "cassettes": list(self.cassettes),
             "started": self.run.started,
             "ended": self.run.ended,
         }
@@ -152,6 +156,7 @@ class Tally:
     _examples: dict[str, str] = field(default_factory=dict)
     _unhealthy: Counter[str] = field(default_factory=Counter)
     _defective: int = 0
+    _drift: RunDrift = field(default_factory=RunDrift)
     _sum: float = 0.0
     _rewarded: int = 0
 
@@ -188,6 +193,7 @@ class Tally:
             self._judge_cost = (self._judge_cost or 0.0) + result.judge_cost
         self._unhealthy.update(result.unhealthy)
         self._defective += result.defective
+        self._drift.add(result.cassettes)
         if result.error and (not result.valid or result.cause == "agent_failed"):
             self._examples.setdefault(result.cause, result.error)
         if result.valid:
@@ -246,6 +252,7 @@ class Tally:
             examples=dict(self._examples),
             unhealthy=dict(self._unhealthy.most_common()),
             defective=self._defective,
+            cassettes=self._drift.report(),
         )
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import orjson
 
 from drawbar.causes import CAUSES
 from drawbar.record.rows import ScoreRow
+from drawbar.tools.cassettes.drift import METADATA
 from drawbar.trajectory import Score, Trajectory
 
 
@@ -44,6 +46,8 @@ class RolloutResult:
     """Names of what is not as it should be in its record."""
     defective: bool = False
     """Whether any of it is a defect: it trains nothing unless told otherwise."""
+    cassettes: Sequence[Mapping[str, Any]] = ()
+    """Where recorded tool calls answered: how well they did (`drawbar.tools.cassettes.drift`)."""
 
     @property
     def valid(self) -> bool:
@@ -85,6 +89,7 @@ class RolloutResult:
             tool_seconds=tuple(c.ended - c.started for c in trajectory.tool_calls if c.ended is not None),
             unhealthy=tuple(dict.fromkeys(finding.name for finding in trajectory.health)),
             defective=any(finding.severity == "defect" for finding in trajectory.health),
+            cassettes=drift if isinstance(drift := trajectory.metadata.get(METADATA), list) else (),
         )
 
 

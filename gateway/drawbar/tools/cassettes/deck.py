@@ -49,7 +49,7 @@ class Deck:
         """How each server that was asked live lists other tools than the recorded one."""
         self.written = NextGeneration(Path(cassette.path), header, redact)
         self._header = header
-        self._names = _names(cassette, header, servers)
+        self._names = names_in(cassette, header, servers)
         """Each server as the cassette names it, and as the environment does."""
         self._several = len(servers) > 1
         self._live_tools: dict[str, list[Json]] = {}
@@ -167,7 +167,9 @@ def load_decks(cassettes: Mapping[str, Cassette], redact: Redact | None = None) 
     return found
 
 
-def _names(cassette: Cassette, header: Header, servers: Sequence[str]) -> dict[str, str]:
+def names_in(cassette: Cassette, header: Header, servers: Sequence[str]) -> dict[str, str]:
+    """Each of these servers as the cassette names it, and as it is called here: where both have one alone, the names
+    may differ. Raises `ConfigurationError`: one is not in it."""
     if len(servers) == 1 and len(header.servers) == 1 and servers[0] not in header.servers:
         return {next(iter(header.servers)): servers[0]}
     missing = [name for name in servers if name not in header.servers]

@@ -17,12 +17,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from drawbar.tools.cassettes.playing import Found
-from drawbar.tools.cassettes.tape import Take
+if TYPE_CHECKING:
+    from drawbar.tools.cassettes.playing import Found
+    from drawbar.tools.cassettes.tape import Take
 
 KINDS: Final = ("hits", "stale", "near", "live", "misses")
 """How calls were answered. `stale`: by a recording after other writes; `live`: by the server; `misses`: not at all."""

@@ -12,12 +12,13 @@ from typing import Any, Final, Literal, Protocol, TypeAlias
 
 from drawbar.tools.cassettes.likeness import Closest
 from drawbar.tools.cassettes.settings import Cassette
-from drawbar.tools.cassettes.tape import START, UNKNOWN, Origin, Take, Tape, Track, World
+from drawbar.tools.cassettes.tape import START, UNKNOWN, Bucket, Origin, Take, Tape, Track, World
 
 How: TypeAlias = Literal["hit", "stale", "near"]
 """`stale`: it was recorded after other writes than the session made. `near`: for other arguments."""
 
-_WAYS: Final = (("ordered", "hit"), ("unordered", "hit"), ("named", "stale"))
+_SAME_WORLD: Final = ("ordered", "unordered")
+"""How histories of writes are compared where they are to be the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,22 +104,35 @@ class ByArguments:
         bucket = self.course.tape.buckets.get(call)
         if bucket is None:
             return None
-        for way, history, how in self._histories():
-            for origin in self._origins():
-                if takes := bucket.after(way, history, origin):
-                    return Found(self._next(takes), how)
-        raise AssertionError("A call has a number because it was recorded.")
-
-    def _histories(self) -> Iterator[tuple[str, int, How]]:
-        """From the very world that the session is in to any at all."""
         world = self.course.world
-        for way, how in _WAYS:
-            history = getattr(world, way)
-            if history != UNKNOWN:
-                yield way, history, "hit" if how == "hit" else "stale"
-        for history in reversed(self.course.past):
-            yield "ordered", history, "stale"
-        yield "any", START, "stale"
+        for way in _SAME_WORLD:
+            if takes := self._recorded_after(bucket, way, getattr(world, way)):
+                return Found(self._next(takes), "hit")
+        if (take := self._meanwhile(bucket)) is not None:
+            return Found(take, "hit")
+        for way, history in (("named", world.named), *(("ordered", h) for h in reversed(self.course.past))):
+            if takes := self._recorded_after(bucket, way, history):
+                return Found(self._next(takes), "stale")
+        return Found(self._next(self._recorded_after(bucket, "any", START)), "stale")
+
+    def _recorded_after(self, bucket: Bucket, way: str, history: int) -> list[Take]:
+        """Those of the session's own track, or else of its task, or else of anybody."""
+        if history == UNKNOWN:
+            return []
+        lists = (bucket.after(way, history, origin) for origin in self._origins())
+        return next((takes for takes in lists if takes), [])
+
+    def _meanwhile(self, bucket: Bucket) -> Take | None:
+        """One of the session's own track that differs in no write but those that were under way with it: such calls
+        come in any order."""
+        course, track = self.course, self.course.track
+        for take in bucket.after("any", START, track) if track is not None else ():
+            writes = [other for other in take.track.takes if other.writes and other.group <= take.group]
+            made = [other for other in writes if other in course.played]
+            earlier = all(other in course.played for other in writes if other.group < take.group)
+            if take not in course.played and earlier and len(made) == course.world.writes:
+                return take
+        return None
 
     def _origins(self) -> Iterator[Origin]:
         if self.course.track is not None:
