@@ -93,6 +93,10 @@ class Session:
     """How to stop each call under way; called with a cause."""
     idle: asyncio.Event = field(default_factory=asyncio.Event)
     """Set while no call is under way."""
+    known: set[str] = field(default_factory=set)
+    """The calls that it remembers, by id: its own, and those that another gateway has told the store of."""
+    checked: float = field(default_factory=time.monotonic)
+    """When the store was last asked whether another gateway has ended it."""
     restored: bool = False
     """Opened by another process, or by this one so long ago that it was forgotten meanwhile."""
     used: float = field(default_factory=time.monotonic)

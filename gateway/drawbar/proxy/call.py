@@ -77,6 +77,7 @@ class Call:
             purpose=identity.purpose if identity is not None else None,
         )
         self.turn: Turn[Session] = Turn(self.row.id, session, thread=self.row.thread)
+        session.known.add(self.row.id)
 
     def begin(self, request: Request, there: Placed | None = None) -> list[Row]:
         """Take up the request; the rows of the intent. `there`: where it stands in the session's graph, if that was

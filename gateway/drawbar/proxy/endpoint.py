@@ -76,7 +76,7 @@ class ModelSide:
         self.models = models
         self.settings = settings
         self._live_flights: dict[object, Flight] = before._live_flights if before is not None else {}
-        self.alarms = before.alarms if before is not None else Alarms()
+        self.alarms: Alarms = before.alarms if before is not None else Alarms()
 
     @property
     def unrecorded(self) -> int:
@@ -132,6 +132,10 @@ class ModelSide:
         there: Placed | None = None
         if session is None:
             session, there = await self.live.find(scope_of(client), identity, route.dialect, request)
+        if request is not None and there is None:
+            there = await self.live.placed(session, route.dialect, request)
+        if session.epoch != self.recorder.epoch:  # what the graph remembered meanwhile may not have been stored
+            there = None
         return _Asked(Call(session, route, self.recorder.epoch, identity), body, request, there, trouble)
 
     async def _carry(self, asked: _Asked, outlet: Outlet, key: str | None) -> None:

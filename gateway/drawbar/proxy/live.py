@@ -13,7 +13,7 @@ import logging
 import time
 from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any, Final
 
@@ -45,6 +45,8 @@ _OPENING: Final = 4
 _PREPARING: Final = 30.0
 """Seconds for which a call that offers no tools may turn out to have been a side call before its conversation."""
 _MOST_PREPARING: Final = 64
+CHECKED = 5.0
+"""Seconds for which a session is taken to be open without asking a store that other gateways use too."""
 _SWEEP: Final = 15.0
 """Seconds between looks for idle sessions."""
 _WAIT: Final = 1.0
@@ -124,7 +126,7 @@ class LiveSessions:
         names = [name, parent] if parent is not None else [name]
         for known in names:
             session = self._named.get((scope, agent, known))
-            if session is not None and session.stop is None:
+            if session is not None and session.stop is None and await self._goes_on(session):
                 break
         else:
             session = None
@@ -145,6 +147,8 @@ class LiveSessions:
         except BadBody:
             return self._sessions.begin("content", None, agent), None
         session = _continued(client.tree, dialect, there)
+        if session is not None and not await self._caught_up(session, client, dialect, there):
+            session = _continued(client.tree, dialect, there)
         if session is None:
             opening = [_normal(dialect, message) for message in there.messages[:_OPENING]]
             session = await self._from_store(scope, dialect, opening, there) or self._opened_by(scope, opening, there)
@@ -161,6 +165,35 @@ class LiveSessions:
         if session.tree is not client.tree:
             session.adopt(client.graph, client.tree, client.replies)
         return session, there
+
+    async def _goes_on(self, session: Session) -> bool:
+        """Whether no other gateway has ended a session; asked now and then, where there may be others."""
+        if not self._store.shared or time.monotonic() - session.checked < CHECKED:
+            return True
+        return await self._sessions.still_open(session)
+
+    async def _caught_up(self, session: Session, client: _Client, dialect: Dialect, there: Placed) -> bool:
+        """Whether a session is as this gateway knows it; if not, it does now."""
+        fresh = await self._goes_on(session)
+        if fresh and session.stop is None and client.tree.lacks_reply(dialect, there.path, there.messages):
+            fresh = not await self._sessions.refresh(session)
+        if session.stop is not None:
+            client.tree.forget((session,))
+        return fresh
+
+    async def placed(self, session: Session, dialect: Dialect, request: Request) -> Placed | None:
+        """Where a request stands in a session that was found by a name, once this gateway knows as much of it as the
+        request does. None: it cannot be read."""
+        try:
+            there = placed(dialect, request, session.graph, session.replies)
+            unknown = request.previous is not None and there.known is None
+            lacks = unknown or session.tree.lacks_reply(dialect, there.path, there.messages)
+            if lacks and await self._sessions.refresh(session) and unknown:
+                again = placed(dialect, request, session.graph, session.replies)
+                there = replace(again, rows=[*there.rows, *again.rows])
+        except BadBody:
+            return None
+        return there
 
     def _prepared(self, scope: bytes, cue: str, there: Placed) -> Session | None:
         """The session of a call just now, without tools and alone, that was about these words: which model is to have
@@ -184,17 +217,18 @@ class LiveSessions:
         """The session that this conversation began in, before this gateway or this memory of it did."""
         for at, (cue, said) in enumerate(pairwise(opening), start=1):
             if said.role == "assistant":
-                found = await self._again(_first_words(scope, _cue(cue), dialect, there.messages[at]))
+                found = await self._again(_first_words(scope, _cue(cue), dialect, there.messages[at]), there.path)
                 if found is not None:
                     return found
         return None
 
-    async def _again(self, name: bytes) -> Session | None:
+    async def _again(self, name: bytes, path: Sequence[bytes] = ()) -> Session | None:
         """Look into the store; requests that ask at once share one look."""
-        task = self._finding.get(name)
+        what = name + (path[-1] if path else b"")
+        task = self._finding.get(what)
         if task is None:
-            task = self._finding[name] = asyncio.create_task(self._sessions.again(name))
-            task.add_done_callback(lambda _: self._finding.pop(name, None))
+            task = self._finding[what] = asyncio.create_task(self._sessions.again(name, path))
+            task.add_done_callback(lambda _: self._finding.pop(what, None))
         return await asyncio.shield(task)
 
     def _client(self, scope: bytes) -> _Client:

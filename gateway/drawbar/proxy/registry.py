@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from drawbar.environment import Environment
     from drawbar.record.recorder import Recorder
     from drawbar.record.store import Store
-    from drawbar.trajectory import Trajectory
+    from drawbar.trajectory import Call, Trajectory
 
 _ENDED_KEPT: Final = 10_000
 _TRUSTED: Final = 5.0
@@ -106,10 +106,10 @@ class Sessions:
         self._remember(session)
         return session
 
-    async def again(self, name: bytes) -> Session | None:
+    async def again(self, name: bytes, path: Sequence[bytes] = ()) -> Session | None:
         """A live session out of the store, by what finds it again; a new one that continues it, if it is over. None:
-        there is none."""
-        row = await anyio.to_thread.run_sync(self._store.session_by_key, name)
+        there is none. `path`: the nodes of a conversation, to tell it from others that began alike."""
+        row = await anyio.to_thread.run_sync(self._store.conversation, name, path)
         if row is None or row.origin == "opened":
             return None
         if row.status == "ended":
@@ -118,6 +118,36 @@ class Sessions:
         if session is None:
             session = self._by_id.setdefault(row.id, await self._recalled(row, ""))
         return session
+
+    async def refresh(self, session: Session) -> bool:
+        """Take in what other gateways on this store have done in a session; whether there was anything. If they have
+        ended it, it takes no requests from now on."""
+        if not await self.still_open(session):
+            return True
+        over = await anyio.to_thread.run_sync(self._store.ended_calls, session.id)
+        if session.known.issuperset(over):
+            return False
+        past = await anyio.to_thread.run_sync(self._store.trajectory, session.id)
+        new = [call for call in past.calls if call.status != "started" and call.id not in session.known]
+        _count(session, past, new)
+        _recall(session, past, {call.id for call in new})
+        return True
+
+    async def _trusted(self, session: Session) -> bool:
+        """Whether a session goes on; where other gateways may end it, the store is asked now and then."""
+        alone = not (session.restored or self._store.shared)
+        return alone or time.monotonic() - session.checked <= _TRUSTED or await self.still_open(session)
+
+    async def still_open(self, session: Session) -> bool:
+        """Whether a session goes on as far as the store knows; if another gateway has ended it, it is closed here."""
+        session.checked = time.monotonic()
+        row = await anyio.to_thread.run_sync(self._store.session, session.id)
+        if row is None or row.status != "ended":
+            return True
+        session.row = row
+        self.close(session.id, row.stop or "completed")
+        self._closing.pop(session.id, None)
+        return False
 
     async def find(self, key: str) -> Session:
         """The session of this key.
@@ -129,8 +159,8 @@ class Sessions:
         session = self._by_key.get(key)
         if session is None:
             session = await self._restored(key)
-        elif session.restored and time.monotonic() - session.used > _TRUSTED:
-            await self._look_again(session)
+        elif not await self._trusted(session):
+            raise SessionEnded(session.stop or "completed", session)
         session.used = time.monotonic()
         return session
 
@@ -147,6 +177,7 @@ class Sessions:
             self._by_key.pop(session.key, None)
             self._note_end(session.row.key_digest, session.stop)
         self._closing[id] = session
+        session.known.clear()
         session.flights.clear()  # they lead back to the session, and only the garbage collector would find that
         if session.row.origin != "content":  # whose tree is not its own
             session.tree.clear()
@@ -273,12 +304,8 @@ class Sessions:
             config.get("sampling", {}),
         )
         past = await anyio.to_thread.run_sync(self._store.trajectory, row.id)
-        session.turns = past.turns
-        session.tokens = past.tokens("prompt") + past.tokens("completion")
-        session.cost = past.cost or 0.0
-        session.calls = max((call.seq for call in past.calls), default=-1) + 1
-        session.tool_calls = max((call.seq for call in past.tool_calls), default=-1) + 1
-        _recall(session, past)
+        _count(session, past, past.calls)
+        _recall(session, past, {call.id for call in past.calls})
         return session
 
     def _remember(self, session: Session) -> None:
@@ -298,15 +325,6 @@ class Sessions:
             if idle and self._let_go(session):
                 del self._by_id[session.id], self._by_key[session.key]
 
-    async def _look_again(self, session: Session) -> None:
-        """A session that another gateway opened, another may have ended. Raises `SessionEnded`."""
-        row = await anyio.to_thread.run_sync(self._store.session, session.id)
-        if row is not None and row.status == "ended":
-            session.row = row
-            self.close(session.id, row.stop or "completed")
-            self._closing.pop(session.id, None)
-            raise SessionEnded(row.stop or "completed", session)
-
     def _note_end(self, name: bytes | None, stop: str) -> None:
         if name is not None:
             self._ended[name] = stop
@@ -314,11 +332,25 @@ class Sessions:
                 self._ended.popitem(last=False)
 
 
-def _recall(session: Session, past: Trajectory) -> None:
-    """Let requests go on from what was said before."""
-    turns = {call.id: Turn(call.id, session, call.request, call.thread, open=False) for call in past.calls}
+def _count(session: Session, past: Trajectory, new: Sequence[Call]) -> None:
+    """Add to a session what calls came to that it did not know of."""
+    session.turns += sum(call.status == "answered" for call in new)
+    session.tokens += sum((call.prompt_tokens or 0) + (call.completion_tokens or 0) for call in new)
+    session.cost += sum(call.cost or 0.0 for call in new)
+    session.calls = max([session.calls, *(call.seq + 1 for call in past.calls)])
+    session.tool_calls = max([session.tool_calls, *(call.seq + 1 for call in past.tool_calls)])
+
+
+def _recall(session: Session, past: Trajectory, new: Set[str]) -> None:
+    """Let requests go on from what was said before, as far as it is new here."""
+    turns: dict[str, Turn[Session]] = {}
     for call in past.calls:
-        turn = turns[call.id]
+        if call.id not in new:
+            turns |= {turn.call: turn for turn in session.tree.same(call.request) if turn.call == call.id}
+            continue
+        turn = turns[call.id] = Turn(call.id, session, call.request, call.thread, open=False)
+        if call.status != "started":  # such a one may still be answered, by another gateway
+            session.known.add(call.id)
         turn.answered = call.status == "answered"
         session.tree.add(turn, Place(turns.get(call.follows or "")))
         if call.reply is not None and call.reply_body is not None:

@@ -1,4 +1,4 @@
-"""What is under way: the requests of a gateway that is to stop, and those that use models which others have replaced."""
+"""What is under way: the requests of a gateway that is to stop, and those that use models that were replaced."""
 
 from __future__ import annotations
 

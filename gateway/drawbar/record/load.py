@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final, TypeVar
 
+import msgspec
 from sqlalchemy import (
     Boolean,
     ColumnElement,
@@ -35,6 +36,7 @@ from drawbar.record.rows import (
     ToolCallRow,
 )
 
+C = TypeVar("C", CallRow, ToolCallRow)
 R = TypeVar(
     "R",
     RunRow,
@@ -131,8 +133,8 @@ class SessionReader:
                 return None
             return Material(
                 session=found[0],
-                calls=self._rows(cursor, CallRow, session_id),
-                tool_calls=self._rows(cursor, ToolCallRow, session_id),
+                calls=_in_turn(self._rows(cursor, CallRow, session_id)),
+                tool_calls=_in_turn(self._rows(cursor, ToolCallRow, session_id)),
                 nodes={node.id: node for node in self._rows(cursor, NodeRow, session_id)},
                 blobs={blob.digest: blob.body for blob in self._rows(cursor, BlobRow, session_id)},
                 scores=self._rows(cursor, ScoreRow, session_id),
@@ -143,6 +145,15 @@ class SessionReader:
     def _rows(self, cursor: DBAPICursor, kind: type[R], session: str) -> list[R]:
         cursor.execute(self._queries[kind], (session,) * _PLACES.get(kind, 1))
         return list(_structs(kind, cursor.fetchall()))
+
+
+def _in_turn(rows: list[C]) -> list[C]:
+    """The rows, numbered in their order. Gateways that serve one session at the same time may have given one number
+    twice: then the time of the start decides."""
+    if len({row.seq for row in rows}) == len(rows):
+        return rows
+    ordered = sorted(rows, key=lambda row: (row.started, row.id))
+    return [msgspec.structs.replace(row, seq=number) for number, row in enumerate(ordered)]
 
 
 _ORDER: Final[dict[type[Any], tuple[str, str]]] = {

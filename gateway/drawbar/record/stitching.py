@@ -150,6 +150,16 @@ class CallTree(Generic[S]):
                 return turn
         return None
 
+    def lacks_reply(self, dialect: Dialect, path: Sequence[bytes], messages: Sequence[bytes]) -> bool:
+        """Whether a model's words come in these messages after all that is known here: elsewhere, they may be."""
+        before = len(path) - len(messages)
+        for at in range(len(path) - 1, -1, -1):
+            if path[at] in self._replies or path[at] in self._leaves:
+                return False
+            if at >= before and begins_reply(dialect, messages[at - before]):
+                return True
+        return False
+
     def same(self, leaf: bytes | None) -> Sequence[Turn[S]]:
         """The calls that were asked the same, the oldest first."""
         return self._leaves.get(leaf, ()) if leaf is not None else ()

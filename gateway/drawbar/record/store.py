@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 from sqlalchemy import URL, ColumnElement, Connection, Engine, exists, select, update
 from sqlalchemy.exc import SQLAlchemyError
@@ -28,6 +28,10 @@ from drawbar.trajectory import Finding, Trajectory
 from drawbar.wire.dialect import Dialect
 
 T = TypeVar("T")
+
+
+_ALIKE: Final = 100
+"""Sessions that began alike, and messages, that are looked at to find a conversation."""
 
 
 class Store:
@@ -175,15 +179,15 @@ class Store:
         with self._reading() as connection:
             return select_.count(connection, filter)
 
-    def explain(self, filter: Filter) -> list[Clause]:
-        """How many sessions each clause of a filter leaves: for one that means none."""
-        with self._reading() as connection:
-            return select_.explain(connection, filter)
     def sums(self, by: Sequence[By] = (), filter: Filter = EVERYTHING) -> list[Sums]:
         """The sessions that a filter means, added up by columns (`drawbar.record.select_groups`)."""
         with self._reading() as connection:
             return list(select_groups.sums(connection, filter, by))
 
+    def explain(self, filter: Filter) -> list[Clause]:
+        """How many sessions each clause of a filter leaves: for one that means none."""
+        with self._reading() as connection:
+            return select_.explain(connection, filter)
 
     def answers(self, name: str, limit: int = 20) -> list[AnswerRow]:
         """The answers that a provider called so, the newest first."""
@@ -203,7 +207,12 @@ class Store:
     def due(self, rubrics: Collection[str], now: float, limit: int) -> list[LiveScoringRow]:
         """What these rubrics have still to look at, and nobody does, the oldest first."""
         table = schema.live_scoring
-        query = select(table).where(schema.DUE, table.c.taken < now, table.c.rubric.in_(rubrics)).order_by(table.c.created).limit(limit)
+        query = (
+            select(table)
+            .where(schema.DUE, table.c.taken < now, table.c.rubric.in_(rubrics))
+            .order_by(table.c.created)
+            .limit(limit)
+        )
         with self._reading() as connection:
             return list(load.structs(connection, LiveScoringRow, query))
 
@@ -215,6 +224,36 @@ class Store:
         writing = self._engine.connect().execution_options(writes=True)
         with self._translating(), writing as connection, connection.begin():
             return connection.execute(statement).rowcount == 1
+
+    @property
+    def shared(self) -> bool:
+        """Whether other machines may use it too."""
+        return self._engine.dialect.name != "sqlite"
+
+    def ended_calls(self, session: str) -> list[str]:
+        """The ids of a session's calls that are over."""
+        call = schema.call
+        with self._reading() as connection:
+            query = select(call.c.id).where(call.c.session == session, call.c.status != "started")
+            return list(connection.execute(query).scalars())
+
+    def conversation(self, key_digest: bytes, path: Sequence[bytes]) -> SessionRow | None:
+        """Of the sessions whose key has this digest, the one that has given the latest reply on this path; of several,
+        and if none of them has given any, the newest."""
+        session, call = schema.session, schema.call
+        with self._reading() as connection:
+            query = select(session).where(session.c.key_digest == key_digest)
+            rows = list(load.structs(connection, SessionRow, query.order_by(session.c.started.desc()).limit(_ALIKE)))
+            if len(rows) < 2:
+                return rows[0] if rows else None
+            depth = {node: number for number, node in enumerate(path[-_ALIKE:], start=1)}
+            given = select(call.c.session, call.c.reply).where(
+                call.c.session.in_([row.id for row in rows]), call.c.reply.in_(list(depth))
+            )
+            deepest: dict[str, int] = {}
+            for id, reply in connection.execute(given):
+                deepest[id] = max(deepest.get(id, 0), depth[bytes(reply)])
+        return max(rows, key=lambda row: deepest.get(row.id, 0))
 
     def silent_since(self, time: float) -> list[str]:
         """The live sessions that are open, and have had no call since this time (unix seconds), by id."""
