@@ -176,7 +176,8 @@ class House:
         (found,) = await self.sessions()
         assert len(found.calls) == len(self.model.log)
         assert said_in(found) == self.model.said
-        assert sorted(call.arguments["town"] for call in found.tool_calls) == sorted(self.towns)
+        called = [call.arguments["town"] for call in found.tool_calls if "town" in call.arguments]
+        assert sorted(called) == sorted(self.towns)  # the tool itself sees no call without its argument
         asked = {use.id for call in found.calls if call.message is not None for use in call.message.tool_uses}
         assert {call.tool_use_id for call in found.tool_calls} <= asked
         return found
