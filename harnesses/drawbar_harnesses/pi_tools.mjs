@@ -67,7 +67,7 @@ export default async function (pi) {
       description: tool.description ?? "",
       parameters: tool.inputSchema,
       async execute(toolCallId, params, signal) {
-        const meta = { "drawbar/toolUseId": toolCallId };
+        const meta = { "drawbar/toolUseId": toolCallId.split("|")[0] }; // with Responses, `call|item`
         const result = await request("tools/call", { name: tool.name, arguments: params }, { signal, meta });
         const blocks = (result.content ?? []).map(content);
         if (result.isError) throw new Error(blocks.map((block) => block.text ?? "").join("\n")); // how pi marks errors
