@@ -202,7 +202,12 @@ async def test_a_session_whose_settings_were_redacted_can_still_be_found(serve: 
 
 @pytest.mark.parametrize(
     ("agent", "status"),
-    [("claude-cli/2.1", 409), ("opencode/1.18 ai-sdk/provider-utils/4.0.23", 403), ("ai-sdk/openai-compatible/3", 403)],
+    [
+        ("claude-cli/2.1", 409),
+        ("google-genai-sdk/3.4.0", 409),
+        ("opencode/1.18 ai-sdk/provider-utils/4.0.23", 403),
+        ("ai-sdk/openai-compatible/3", 403),
+    ],
 )
 async def test_an_agent_is_told_of_the_end_so_that_it_does_not_ask_again(house: House, agent: str, status: int) -> None:
     session = await house.session(limits=Limits(turns=1))

@@ -30,7 +30,8 @@ def status_of_end(headers: Mapping[bytes, bytes]) -> int:
     The AI SDK takes a 409 for a conflict that passes, whatever the headers say. Agents that are built on it (opencode,
     Cline) would ask until their time is up; at 403 they stop.
     """
-    return 403 if b"ai-sdk/" in headers.get(b"user-agent", b"") else 409
+    products = headers.get(b"user-agent", b"").split()
+    return 403 if any(product.startswith(b"ai-sdk/") for product in products) else 409
 
 
 def upstream_headers(headers: Headers) -> Headers:
