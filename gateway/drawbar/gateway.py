@@ -9,7 +9,7 @@ import asyncio
 import logging
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from functools import partial
 from types import TracebackType
@@ -44,7 +44,6 @@ from drawbar.wire.tolerant import dump
 
 if TYPE_CHECKING:
     from drawbar.environment import Environment
-    from drawbar.score.live_rule import LiveRule
     from drawbar.tools.endpoint import ToolSide
 
 _log = logging.getLogger(__name__)
@@ -66,10 +65,8 @@ class Gateway:
         environments: Mapping[str, Environment] | None = None,
         settings: Settings | None = None,
         redact: Redact | None = None,
-        score_live: Sequence[LiveRule] = (),
     ) -> None:
-        """`redact` sees every body before it is persisted, and gives back what may be kept. `score_live`: whose rubrics
-        look at which live sessions."""
+        """`redact` sees every body before it is persisted, and gives back what may be kept."""
         self.store = store
         self.models = models
         self.settings = settings or Settings()
@@ -77,7 +74,7 @@ class Gateway:
         self.recorder = Recorder(store, redact=redact)
         self.checkups = Checkups(store, self.recorder)
         self.scoring = LiveScoring(
-            store, self.recorder, self.environments, self.checkups.trajectory, self.chat, score_live
+            store, self.recorder, self.environments, self.checkups.trajectory, self.chat, self.settings.score_live
         )
         self.sessions = Sessions(store, self.recorder, self.environments, self._let_go, self.scoring.at_end)
         self.live = LiveSessions(self.sessions, store, self.settings, self._end_live)
@@ -129,6 +126,7 @@ class Gateway:
         self.recorder.redact_with(redact)
         self.recorder.keep_all = self.settings.recording == "best-effort"
         self.live.settle(self.settings)
+        self.scoring.rules = self.settings.score_live
         self.environments.clear()
         self.environments.update(environments or {})
         former, self._former_tools = self._former_tools, list(self._live_tools.values())

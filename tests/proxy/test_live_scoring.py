@@ -18,6 +18,7 @@ from drawbar.errors import ConfigurationError
 from drawbar.gateway import Gateway
 from drawbar.judging import judge
 from drawbar.proxy.models import Models
+from drawbar.proxy.settings import Settings
 from drawbar.record.rows import LiveScoringRow, SessionRow
 from drawbar.record.store import Store
 from drawbar.rubric import group_reward, metric, reward
@@ -52,7 +53,9 @@ def gateway(provider: Provider, tmp_path: Path) -> Open:
         models = Models(base_url=provider.url + "/v1", api_key="k")
         shop = Environment(name="shop", rubric=rubric, **more)
         try:
-            async with Gateway(store, models, environments={"shop": shop}, score_live=rules) as found:
+            async with Gateway(
+                store, models, environments={"shop": shop}, settings=Settings(score_live=tuple(rules))
+            ) as found:
                 yield found
         finally:
             store.close()
@@ -195,7 +198,12 @@ async def test_two_gateways_on_one_store_score_a_session_once(
     stores = [Store.open(tmp_path / "test.db") for _ in range(2)]
     try:
         one, two = (
-            Gateway(store, Models(base_url=provider.url + "/v1"), environments={"shop": shop}, score_live=ANY)
+            Gateway(
+                store,
+                Models(base_url=provider.url + "/v1"),
+                environments={"shop": shop},
+                settings=Settings(score_live=ANY),
+            )
             for store in stores
         )
         async with one, two:

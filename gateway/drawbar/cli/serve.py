@@ -72,6 +72,15 @@ def serve(
     drain: Annotated[
         float | None, typer.Option(help="Seconds for which calls under way may end at the stop (default: 30).")
     ] = None,
+    score_live: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ENV[:RATE][,...]",
+            help="Score live sessions with this environment's rubric: those that work in it, or with `all`, "
+            "`model=gpt-5*`, `agent=codex`, `tag.team=blue` those. `judge_cost=2` dollars, `judge_calls=100` are "
+            "spent in an hour at most. Repeatable.",
+        ),
+    ] = None,
     setting: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="Any setting of drawbar.toml by its name. Repeatable."),
@@ -107,6 +116,7 @@ def serve(
         "allowed_hosts": ("--allow-host", allow_host or None),
         "idle": ("--idle", idle),
         "drain": ("--drain", drain),
+        "score_live": ("--score-live", score_live or None),
     }
     reading: Reading = Reading(config, flags, setting or [])
     anyio.run(run, reading, reading.read(), backend_options={"use_uvloop": _has_uvloop()})

@@ -122,6 +122,10 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
 
     idle: Annotated[Seconds, Meta(description="Seconds without a request after which a live session ends.")] = 1800.0
     stop_tools: Annotated[list[str], Meta(description="Tools whose call ends a live session.")] = []
+    score_live: Annotated[
+        list[str],
+        Meta(description="Whose rubrics score which live sessions: ENV[:RATE][,model=..,agent=..,tag.NAME=..,all]."),
+    ] = []
     drain: Annotated[
         float, Meta(ge=0, description="Seconds for which requests under way may end when the server is stopped.")
     ] = 30.0

@@ -13,13 +13,14 @@ import msgspec
 from drawbar.config.configuration import Configuration, ModelTable, ServerTable, UpstreamTable
 from drawbar.config.reading import Effective
 from drawbar.environment import Environment
-from drawbar.errors import ConfigurationError, nearest
+from drawbar.errors import ConfigurationError, UnknownName, nearest
 from drawbar.loading import import_beside, load_environment
 from drawbar.proxy.failures import RetryPolicy
 from drawbar.proxy.models import CUSTOM_DIALECTS, LITELLM_NAMES, Models
 from drawbar.proxy.providers import PROVIDERS, Provider
 from drawbar.proxy.routes import ModelRoute
 from drawbar.proxy.settings import Settings, hosted_tools
+from drawbar.score.live_rule import LiveRule
 from drawbar.server import CommandServer, PythonServer, ToolServer, UrlServer
 from drawbar.wire import DIALECTS
 from drawbar.wire.tokens import TOKEN_SERVERS
@@ -47,6 +48,7 @@ def settings_of(effective: Effective) -> Settings:
         patience=given.patience,
         live_idle=given.idle,
         stop_tools=frozenset(given.stop_tools),
+        score_live=_at(effective, "score_live", lambda: tuple(map(LiveRule.parse, given.score_live))),
         token_ids=given.token_ids,
         withhold=_at(effective, "withhold", lambda: hosted_tools(given.withhold)),
         retries=_retries(given),
@@ -94,6 +96,10 @@ def environments_of(effective: Effective) -> dict[str, Environment]:
         if environment.name in found:
             raise ConfigurationError(f"Two environments are named {environment.name}.")
         found[environment.name] = environment
+    for rule in map(LiveRule.parse, effective.configuration.score_live):
+        if rule.environment not in found:
+            said = UnknownName("environment that is served", rule.environment, found)
+            raise ConfigurationError(f"{effective.source('score_live')}, score_live: {said}")
     return found
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from drawbar.errors import ConfigurationError
 from drawbar.proxy.failures import RetryPolicy
 from drawbar.wire.hosted_tools import kinds_of
+
+if TYPE_CHECKING:
+    from drawbar.score.live_rule import LiveRule
 
 Recording: TypeAlias = Literal["required", "best-effort"]
 
@@ -60,6 +63,8 @@ class Settings:
     """Tools whose call ends a live session, by name; also behind a prefix that ends in `__`."""
     stop_grace: float = 10.0
     """Seconds after such a call in which the session may still go on (the tool's result, the last words)."""
+    score_live: tuple[LiveRule, ...] = ()
+    """Whose rubrics look at which live sessions once they have ended."""
     token_ids: bool = False
     """Ask the providers that can for token ids and log probabilities, for the record of every session. Clients get none
     that they did not ask for."""

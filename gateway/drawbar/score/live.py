@@ -65,7 +65,7 @@ class LiveScoring:
         rules: Sequence[LiveRule] = (),
     ) -> None:
         """`environments`: whose rubrics there are; `read` gives a session's trajectory."""
-        self.rules = tuple(rules)
+        self.rules: Sequence[LiveRule] = rules
         """May be replaced at any time."""
         self.overflowed = 0
         """Sessions that found the queue full, and waited in the store instead."""
