@@ -34,7 +34,7 @@ _LATELY: Final = 16
 """Calls, and messages, among which a reply is looked for that was told in other words."""
 
 _OF_MODELS: Final = (b"assistant", b"model", b"function_call", b"reasoning")
-"""One of these stands in whatever a model said, in any dialect."""
+"""One of these stands in whatever a model said, in any dialect; what is a list of items is a model's."""
 
 S = TypeVar("S")
 
@@ -294,7 +294,7 @@ def _words(dialect: Dialect, reply: bytes) -> int:
 
 def begins_reply(dialect: Dialect, last: bytes) -> bool:
     """Whether the last message of a request is a model's, which it is to go on with."""
-    return any(mark in last for mark in _OF_MODELS) and _read_reply(dialect, last) is not None
+    return _read_reply(dialect, last) is not None
 
 
 def _passing(dialect: Dialect, after: Sequence[bytes]) -> Edge:
@@ -313,7 +313,9 @@ def _is_longer(last: tuple[Dialect, bytes], dialect: Dialect, message: bytes) ->
 
 
 def _read_reply(dialect: Dialect, message: bytes) -> Message | None:
-    """A message in normal form, if it is a model's."""
+    """A message in normal form, if it is a model's. Most are not, and are not read."""
+    if message[:1] != b"[" and not any(mark in message for mark in _OF_MODELS):
+        return None
     try:
         said = dialect.normal(message)
     except BadBody:
