@@ -25,6 +25,7 @@ COMMANDS: Final = {
     "show": "Show a run's report, or a session as a person likes to read it.",
     "compare": "Compare two runs, paired by task.",
     "feedback": "Say what a session's work was worth.",
+    "cassette": "Make, show and compare cassettes: recorded tool calls.",
     "version": "Print the version.",
 }
 """Each is a file beside this one that holds a `typer.Typer` named `app`."""

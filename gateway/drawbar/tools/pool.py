@@ -17,6 +17,7 @@ from drawbar.tools.cassettes.recording import Recorded, Sink
 from drawbar.tools.cassettes.replay import Replay
 from drawbar.tools.cassettes.settings import Cassette
 from drawbar.tools.connection import Connection
+from drawbar.tools.protocol import Json
 from drawbar.tools.toolset import Member, Toolset, gather
 from drawbar.tools.warden import Warden
 
@@ -108,6 +109,19 @@ class Pool:
 
             self._http = ClientSession(connector=TCPConnector(limit=0), cookie_jar=DummyCookieJar())
         return self._http
+
+
+async def listed_tools(environment: Environment) -> dict[str, list[Json]]:
+    """What every live server of an environment lists, cassettes aside. Raises `ToolServerError`."""
+    pool = Pool()
+    specs = await to_thread.run_sync(environment.all_servers)
+    members = [Member(n, s, pool.connect(n, s)) for n, s in specs.items() if not isinstance(s, CassetteServer)]
+    try:
+        await open_all(members)
+        return {member.name: await member.connection.tools() for member in members}
+    finally:
+        await close_all(members)
+        await pool.close()
 
 
 class _Shared:

@@ -6,11 +6,16 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import Any, Final
 
 from drawbar.environment import Environment
 from drawbar.errors import ConfigurationError
 from drawbar.task import Task
+from drawbar.tools.cassettes.content import problems
+from drawbar.tools.cassettes.deck import names_in
+from drawbar.tools.cassettes.environments import cassettes_of
+from drawbar.tools.cassettes.format import read
 from drawbar.trajectory import Score, Trajectory
 
 NAME_CAP: Final = 64 - len("mcp__drawbar__")
@@ -27,7 +32,7 @@ class Problem:
     """One thing that is wrong."""
 
     check: str
-    """tasks | tools | oracle | idle | repeat"""
+    """tasks | cassette | tools | oracle | idle | repeat"""
     what: str
     advice: str
 
@@ -41,6 +46,21 @@ def check_tasks(environment: Environment) -> list[Problem]:
     except ConfigurationError as error:
         return [Problem("tasks", str(error), "Agents, resuming and reports go by tasks: mend this one first.")]
     return [] if some else [Problem("tasks", "There are no tasks.", "Give the environment `tasks=`.")]
+
+
+def check_cassettes(environment: Environment) -> list[Problem]:
+    """Cassettes can be read whole, hold the servers that they stand in for, and list what they hold."""
+    found = []
+    for name, cassette in cassettes_of(environment).items():
+        try:
+            header, recordings = read(Path(cassette.path))
+            names_in(cassette, header, [name])
+            wrong = [f"The cassette {cassette.path}: {what}." for what in problems(header, recordings)]
+        except ConfigurationError as error:
+            wrong = [str(error)]
+        advice = "Record it anew with --record-cassette, or mend the line that is named."
+        found += [Problem("cassette", what, advice) for what in wrong]
+    return found
 
 
 def check_tools(tools: Iterable[Mapping[str, Any]]) -> list[Problem]:

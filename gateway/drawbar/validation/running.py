@@ -22,6 +22,7 @@ from drawbar.task import Task
 from drawbar.trajectory import Trajectory
 from drawbar.validation.checks import (
     Problem,
+    check_cassettes,
     check_idle,
     check_oracle,
     check_repeats,
@@ -58,7 +59,7 @@ async def validate(environment: Environment, *, limit: int = 1000, oracle: bool 
     Raises:
         HarnessError, StoreError: the trial itself could not be made.
     """
-    found = Findings(problems=check_tasks(environment))
+    found = Findings(problems=[*check_tasks(environment), *check_cassettes(environment)])
     if found.problems:
         return found
     tried = replace(environment, models={**environment.models, _IDLE: _do_nothing})

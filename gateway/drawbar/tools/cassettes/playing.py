@@ -126,13 +126,16 @@ class ByArguments:
         """One of the session's own track that differs in no write but those that were under way with it: such calls
         come in any order."""
         course, track = self.course, self.course.track
-        for take in bucket.after("any", START, track) if track is not None else ():
-            writes = [other for other in take.track.takes if other.writes and other.group <= take.group]
-            made = [other for other in writes if other in course.played]
-            earlier = all(other in course.played for other in writes if other.group < take.group)
-            if take not in course.played and earlier and len(made) == course.world.writes:
-                return take
-        return None
+        if track is None:
+            return None
+        writes = [take for take in track.takes if take.writes]
+        made = [take.group for take in writes if take in course.played]
+        if len(made) != course.world.writes:
+            return None
+        missing = next((take.group for take in writes if take not in course.played), len(track.takes) + 1)
+        takes = bucket.after("any", START, track)
+        under_way = (t for t in takes if t not in course.played and max(made, default=0) <= t.group <= missing)
+        return next(under_way, None)
 
     def _origins(self) -> Iterator[Origin]:
         if self.course.track is not None:
