@@ -25,6 +25,9 @@ COMMANDS: Final = {
     "show": "Show a run's report, or a session as a person likes to read it.",
     "compare": "Compare two runs, paired by task.",
     "feedback": "Say what a session's work was worth.",
+    "sessions": "List sessions that a filter means, live ones and rollouts.",
+    "stats": "Count sessions, tokens, cost and rewards, by any columns.",
+    "score": "Score recorded sessions with a new or changed rubric.",
     "cassette": "Make, show and compare cassettes: recorded tool calls.",
     "version": "Print the version.",
 }

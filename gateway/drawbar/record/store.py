@@ -7,6 +7,7 @@ for the normal form of a message when a session is read.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +21,7 @@ from drawbar.errors import StoreError, UnknownName
 from drawbar.record import database, health, load, schema, select_groups, view
 from drawbar.record import select as select_
 from drawbar.record.filter import EVERYTHING, Filter
-from drawbar.record.rows import AnswerRow, HealthRow, LiveScoringRow, Row, RunRow, SessionRow
+from drawbar.record.rows import AnswerRow, HealthRow, LiveScoringRow, Row, RunRow, ScoreRow, SessionRow
 from drawbar.record.select import Clause, Overview
 from drawbar.record.select_groups import By, Sums
 from drawbar.record.writer import Writer
@@ -183,6 +184,15 @@ class Store:
         """The sessions that a filter means, added up by columns (`drawbar.record.select_groups`)."""
         with self._reading() as connection:
             return list(select_groups.sums(connection, filter, by))
+
+    def scores(self, sessions: Sequence[str]) -> dict[str, list[ScoreRow]]:
+        """Every score of these sessions (some hundred at most), by session, as they came."""
+        score, found = schema.score, defaultdict[str, list[ScoreRow]](list)
+        query = select(score).where(score.c.session.in_(sessions)).order_by(score.c.created, score.c.id)
+        with self._reading() as connection:
+            for row in load.structs(connection, ScoreRow, query):
+                found[row.session].append(row)
+        return found
 
     def explain(self, filter: Filter) -> list[Clause]:
         """How many sessions each clause of a filter leaves: for one that means none."""
