@@ -148,7 +148,7 @@ async def test_a_dialect_without_token_ids_is_told_in_the_sessions_health(serve:
         body = {"model": "m", "max_tokens": 9, "messages": HI}
         assert (await house.post(session, body, path="/v1/messages")).status == 200
         found = findings(await house.trajectory(session))
-    said = "model call 0 lacks token ids: custom/m cannot be asked for them in the messages dialect"
+    said = "model call 1 lacks token ids: custom/m cannot be asked for them in the messages dialect"
     assert found["missing_tokens"] == said
 
 
@@ -240,7 +240,7 @@ async def test_ids_that_are_fewer_than_the_tokens_are_told(serve: MakeHouse, pro
         session = await house.session(token_ids=True)
         await house.post(session, {"model": "m", "messages": HI})
         found = findings(await house.trajectory(session))
-    assert found["missing_tokens"] == "model call 0 lacks token ids: custom/m told the ids of 2 of 5 tokens"
+    assert found["missing_tokens"] == "model call 1 lacks token ids: custom/m told the ids of 2 of 5 tokens"
 
 
 async def test_a_stream_that_breaks_off_leaves_the_tokens_that_came(serve: MakeHouse, provider: Provider) -> None:

@@ -37,7 +37,7 @@ async def test_the_provider_is_asked_without_them_and_the_record_says_which(
     assert call.tools is not None
     assert b"web_search" in call.tools, "what the agent offered is recorded as it offered it"
     told = {finding.name: finding.detail for finding in trajectory.health}
-    assert told["withheld_tools"] == "model call 0 was asked for without web_search_options, web_search"
+    assert told["withheld_tools"] == "model call 1 was asked for without web_search_options, web_search"
     assert any("withheld_tools" in str(finding) for finding in as_json(trajectory)["health"])
 
 
