@@ -34,7 +34,7 @@ class Counting:
 
     def key(self, tool: str, arguments: Mapping[str, Any]) -> bytes:
         """The same for calls that ask for the same: numbers compare as numbers, keys stand in any order."""
-        return exact(self.what_counts(tool, arguments))
+        return exact(self.what_counts(tool, arguments) if self._patterns else arguments)
 
 
 def _without(value: Any, paths: Sequence[_Pattern]) -> Any:

@@ -12,7 +12,7 @@ from typing import Any, Final, Literal, Protocol, TypeAlias
 
 from drawbar.tools.cassettes.likeness import Closest
 from drawbar.tools.cassettes.settings import Cassette
-from drawbar.tools.cassettes.tape import START, UNKNOWN, Bucket, Origin, Take, Tape, Track, World
+from drawbar.tools.cassettes.tape import FEW, START, UNKNOWN, Bucket, Origin, Take, Tape, Track, World
 
 How: TypeAlias = Literal["hit", "stale", "near"]
 """`stale`: it was recorded after other writes than the session made. `near`: for other arguments."""
@@ -145,10 +145,13 @@ class ByArguments:
         yield None
 
     def _next(self, takes: list[Take]) -> Take:
-        place = self._cursors.get(id(takes), 0)
-        while place < len(takes) and takes[place] in self.course.played:
+        """The first that was not played yet, or else the last. A long list is the index's own, and is gone on with."""
+        played = self.course.played
+        place = self._cursors.get(id(takes), 0) if len(takes) > FEW else 0
+        while place < len(takes) and takes[place] in played:
             place += 1
-        self._cursors[id(takes)] = place
+        if len(takes) > FEW:
+            self._cursors[id(takes)] = place
         return takes[min(place, len(takes) - 1)]
 
 

@@ -147,7 +147,8 @@ class Recorded:
     async def _end(self, recording: Recording, result: Json, error: dict[str, Any] | None) -> None:
         ended = msgspec.structs.replace(recording, error=error, seconds=time.time() - (recording.started or 0.0))
         if error is None:
-            ended.result = msgspec.Raw(orjson.dumps(result))
+            kept = {key: value for key, value in result.items() if (key, value) != ("resultType", "complete")}
+            ended.result = msgspec.Raw(orjson.dumps(kept))
         with anyio.CancelScope(shield=True):
             await self._sink.write(ended)
 

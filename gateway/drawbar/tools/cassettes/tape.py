@@ -20,6 +20,8 @@ UNKNOWN: Final = -1
 """The number of what no recording has."""
 START: Final = 0
 """The history of nothing."""
+FEW: Final = 24
+"""So many recordings are looked through faster than an index of them is made."""
 
 Origin: TypeAlias = "Track | str | None"
 """Whose recordings: one session's, one task's, or anybody's."""
@@ -81,6 +83,13 @@ class Bucket:
 
     def after(self, way: str, history: int, origin: Origin) -> list[Take]:
         """Those with this history, known in this `way` (`ordered`, `unordered`, `named`, `any`), in their order."""
+        if len(self.takes) <= FEW:
+            return [
+                take
+                for take in self.takes
+                if (way == "any" or getattr(take, way) == history)
+                and (origin is None or take.track is origin or take.track.task == origin)
+            ]
         for take in self.takes[self._indexed :]:
             for whose in (take.track, take.track.task, None) if take.track.task is not None else (take.track, None):
                 for each in ("ordered", "unordered", "named"):

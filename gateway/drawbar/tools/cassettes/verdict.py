@@ -45,6 +45,6 @@ def _told(drift: Mapping[str, Any]) -> str:
     calls = ", ".join(f"{call['tool']} {call['arguments']}" for call in drift["missed"][:3])
     more = drift["misses"] - min(3, len(drift["missed"]))
     return (
-        f"{drift['misses']} tool calls had no recorded answer in {drift['path']} ({drift['max_misses']} may): "
-        f"{calls}{f' and {more} more' if more else ''}."
+        f"No recorded answer to {drift['misses']} of its tool calls in {drift['path']} (allowed: "
+        f"{drift['max_misses']}): {calls}{f' and {more} more' if more > 0 else ''}."
     )
