@@ -26,6 +26,7 @@ from drawbar.proxy.forward import forward
 from drawbar.proxy.guard import host_refused, may_use
 from drawbar.proxy.headers import NO_RETRY, client_keys, scope_of, session_key, status_of_end
 from drawbar.proxy.live import LiveSessions
+from drawbar.proxy.metrics import tell_metrics
 from drawbar.proxy.models import Models
 from drawbar.proxy.registry import SessionEnded, Sessions
 from drawbar.proxy.settings import Settings
@@ -37,6 +38,7 @@ from drawbar.record.rows import Row
 from drawbar.record.store import Store
 from drawbar.score.live import LiveScoring
 from drawbar.sessions import Session, SessionSpec
+from drawbar.telemetry.metrics import Metrics
 from drawbar.wire import Dialect
 from drawbar.wire.listing import described, listed
 from drawbar.wire.route import Route, asker, read_route, split_prefix
@@ -72,6 +74,8 @@ class Gateway:
         self.settings = settings or Settings()
         self.environments = dict(environments or {})
         self.recorder = Recorder(store, redact=redact)
+        self.metrics = Metrics()
+        self.recorder.on_rows = self.metrics.observe
         self.checkups = Checkups(store, self.recorder)
         self.scoring = LiveScoring(
             store, self.recorder, self.environments, self.checkups.trajectory, self.chat, self.settings.score_live
@@ -251,6 +255,8 @@ class Gateway:
             await self._use_tools(await self._for_environment(client, path[5:]), client)
         elif (path.startswith("/api/") or path == "/healthz") and prefix is None:
             await self._control.handle(client, path)
+        elif path == "/metrics" and prefix is None:
+            await tell_metrics(self, client)
         elif (found := _MODELS.fullmatch(path)) is not None:
             await self._models(client, prefix, found[1])
         else:

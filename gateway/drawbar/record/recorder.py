@@ -11,7 +11,7 @@ import asyncio
 import logging
 import queue
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
@@ -66,6 +66,8 @@ class Recorder:
         then."""
         self.keep_all = False
         """Whether what could not be committed is tried again too: its caller goes on without it (best-effort)."""
+        self.on_rows: Callable[[Sequence[Row]], None] | None = None
+        """Told of all rows that are handed in, before they are redacted; it must be quick, and raise nothing."""
         self._store = store
         self._redact = redact
         self._max_pending = max_pending
@@ -79,6 +81,16 @@ class Recorder:
         self._thread: threading.Thread | None = None
         self._closing = False
         self._kept: list[_Item] = []  # the thread's alone
+
+    @property
+    def pending(self) -> int:
+        """Rows that wait to be written; one with a large body counts as several."""
+        return self._pending
+
+    @property
+    def failing(self) -> bool:
+        """Whether the store could not be written the last time."""
+        return self._failing is not None
 
     def redact_with(self, redact: Redact | None) -> None:
         """From now on, bodies pass this hook."""
@@ -123,6 +135,8 @@ class Recorder:
         """
         weight = sum(map(_weight, rows))
         await self._admit(weight)
+        if self.on_rows is not None:
+            self.on_rows(rows)
         self._posted.append(_Item(rows, None, weight))
         if self._timer is None:
             self._timer = self._loop.call_later(self._linger, self._hand_over)
@@ -138,6 +152,8 @@ class Recorder:
         """
         weight = sum(map(_weight, rows))
         await self._admit(weight)
+        if self.on_rows is not None:
+            self.on_rows(rows)
         waiter = self._loop.create_future()
         self._hand_over(_Item(rows, waiter, weight))
         await waiter
