@@ -33,9 +33,6 @@ MOST_BROKEN: Final = 8
 _LATELY: Final = 16
 """Calls, and messages, among which a reply is looked for that was told in other words."""
 
-_OF_MODELS: Final = (b"assistant", b"model", b"function_call", b"reasoning")
-"""One of these stands in whatever a model said, in any dialect; what is a list of items is a model's."""
-
 S = TypeVar("S")
 
 
@@ -312,9 +309,21 @@ def _is_longer(last: tuple[Dialect, bytes], dialect: Dialect, message: bytes) ->
     return new.role != "assistant" and len(new.blocks) > said > 0 and new.blocks[:said] == old.blocks
 
 
+def _may_be_models(message: bytes) -> bool:
+    """Whether what stands in whatever a model says, in any dialect, stands in a message; a list of items is a
+    model's."""
+    return (
+        message[:1] == b"["
+        or b"assistant" in message
+        or b"model" in message
+        or b"function_call" in message
+        or b"reasoning" in message
+    )
+
+
 def _read_reply(dialect: Dialect, message: bytes) -> Message | None:
     """A message in normal form, if it is a model's. Most are not, and are not read."""
-    if message[:1] != b"[" and not any(mark in message for mark in _OF_MODELS):
+    if not _may_be_models(message):
         return None
     try:
         said = dialect.normal(message)
