@@ -97,7 +97,9 @@ class ModelSide:
             return
         mark = client.headers.get(_RETRY_MARK)
         flights = self._live_flights if session is None else session.flights
-        same = (route.path, len(body), hash(body), *(client_keys(client) if session is None else ()))
+        same: object = None
+        if mark is not None:  # only then: it is a hash of the whole body
+            same = (route.path, len(body), hash(body), *(client_keys(client) if session is None else ()))
         known = flights.get(same) if mark not in (None, b"0") else None
         if known is not None and await self._replayed(known, client):
             return
