@@ -75,7 +75,7 @@ class Gateway:
         self.environments = dict(environments or {})
         self.recorder = Recorder(store, redact=redact)
         self.metrics = Metrics()
-        self.recorder.on_rows = self.metrics.observe
+        self.recorder.listeners.append(self.metrics.observe)
         self.checkups = Checkups(store, self.recorder)
         self.scoring = LiveScoring(
             store, self.recorder, self.environments, self.checkups.trajectory, self.chat, self.settings.score_live

@@ -81,6 +81,9 @@ def serve(
             "spent in an hour at most. Repeatable.",
         ),
     ] = None,
+    otel: Annotated[
+        bool, typer.Option("--otel", help="Send OpenTelemetry traces to where OTEL_EXPORTER_OTLP_ENDPOINT leads.")
+    ] = False,
     setting: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="Any setting of drawbar.toml by its name. Repeatable."),
@@ -117,6 +120,7 @@ def serve(
         "idle": ("--idle", idle),
         "drain": ("--drain", drain),
         "score_live": ("--score-live", score_live or None),
+        "otel": ("--otel", otel or None),
     }
     reading: Reading = Reading(config, flags, setting or [])
     anyio.run(run, reading, reading.read(), backend_options={"use_uvloop": _has_uvloop()})

@@ -26,6 +26,7 @@ from drawbar.proxy.settings import Settings
 from drawbar.record.redaction import Redact
 from drawbar.record.store import Store
 from drawbar.serving import serving
+from drawbar.telemetry.tracing import tracing
 
 _AGAIN: Final = getattr(signal, "SIGHUP", None)
 _SIGNALS: Final = tuple(number for number in (signal.SIGINT, signal.SIGTERM, _AGAIN) if number is not None)
@@ -76,11 +77,13 @@ async def run(reading: Reading, effective: Effective) -> None:
     try:
         with anyio.open_signal_receiver(*_SIGNALS) as signals:
             async with (
+                tracing(given.otel) as listeners,
                 Gateway(
                     store, parts.models, environments=parts.environments, settings=parts.settings, redact=parts.redact
                 ) as gateway,
                 serving(gateway, host=given.host, port=given.port, grace=_LEFT) as url,
             ):
+                gateway.recorder.listeners.extend(listeners)
                 settle()
                 _greet(url, store.url, parts)
                 effective = await _until_stopped(gateway, signals, reading, effective)

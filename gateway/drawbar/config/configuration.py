@@ -126,6 +126,9 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
         list[str],
         Meta(description="Whose rubrics score which live sessions: ENV[:RATE][,model=..,agent=..,tag.NAME=..,all]."),
     ] = []
+    otel: Annotated[
+        bool, Meta(description="Send traces to where OTEL_EXPORTER_OTLP_ENDPOINT leads (drawbar[otel]).")
+    ] = False
     drain: Annotated[
         float, Meta(ge=0, description="Seconds for which requests under way may end when the server is stopped.")
     ] = 30.0
@@ -134,7 +137,7 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     patience: Annotated[Seconds, Meta(description="Seconds for which a stream's head waits for the provider.")] = 10.0
 
 
-FIXED: tuple[str, ...] = ("host", "port", "store", "spool")
+FIXED: tuple[str, ...] = ("host", "port", "store", "spool", "otel")
 """What cannot change while the server runs."""
 
 SECRET: frozenset[str] = frozenset({"admin_key", "keys", "env", "headers"})

@@ -66,8 +66,8 @@ class Recorder:
         then."""
         self.keep_all = False
         """Whether what could not be committed is tried again too: its caller goes on without it (best-effort)."""
-        self.on_rows: Callable[[Sequence[Row]], None] | None = None
-        """Told of all rows that are handed in, before they are redacted; it must be quick, and raise nothing."""
+        self.listeners: list[Callable[[Sequence[Row]], None]] = []
+        """Told of all rows that are handed in, before they are redacted; they must be quick, and raise nothing."""
         self._store = store
         self._redact = redact
         self._max_pending = max_pending
@@ -135,8 +135,8 @@ class Recorder:
         """
         weight = sum(map(_weight, rows))
         await self._admit(weight)
-        if self.on_rows is not None:
-            self.on_rows(rows)
+        for tell in self.listeners:
+            tell(rows)
         self._posted.append(_Item(rows, None, weight))
         if self._timer is None:
             self._timer = self._loop.call_later(self._linger, self._hand_over)
@@ -152,8 +152,8 @@ class Recorder:
         """
         weight = sum(map(_weight, rows))
         await self._admit(weight)
-        if self.on_rows is not None:
-            self.on_rows(rows)
+        for tell in self.listeners:
+            tell(rows)
         waiter = self._loop.create_future()
         self._hand_over(_Item(rows, waiter, weight))
         await waiter
