@@ -19,15 +19,18 @@ import anyio
 import anyio.to_thread
 
 from drawbar.errors import StoreError, UnknownName
+from drawbar.proxy.admission import Admitted, admitted, holder_of
 from drawbar.proxy.client import JSON, Client, Receive, Scope, Send
 from drawbar.proxy.control import Control
 from drawbar.proxy.endpoint import ModelSide
 from drawbar.proxy.forward import forward
-from drawbar.proxy.guard import host_refused, may_use
+from drawbar.proxy.guard import host_refused
 from drawbar.proxy.headers import NO_RETRY, client_keys, scope_of, session_key, status_of_end
+from drawbar.proxy.keys import KeyRing
 from drawbar.proxy.live import LiveSessions
 from drawbar.proxy.metrics import tell_metrics
 from drawbar.proxy.models import Models
+from drawbar.proxy.refused import Refused
 from drawbar.proxy.registry import SessionEnded, Sessions
 from drawbar.proxy.settings import Settings
 from drawbar.proxy.traffic import Traffic, Use
@@ -84,6 +87,7 @@ class Gateway:
         self.live = LiveSessions(self.sessions, store, self.settings, self._end_live)
         self.model_side = ModelSide(store, self.recorder, models, self.settings, self.live)
         self.traffic = Traffic()
+        self.keys = KeyRing(store)
         self._use = Use(self.models)
         self._retired: list[Use] = []
         self._control = Control(self)
@@ -225,6 +229,9 @@ class Gateway:
         try:
             with self.traffic.counted(client):
                 await self._route(client)
+        except Refused as no:
+            body = _asker(client).error(no.status, str(no), no.code)
+            await client.answer(no.status, [JSON, *no.headers], body)
         except UnknownName as error:
             await _say(client, 401 if error.kind == "session" else 404, str(error), f"unknown_{error.kind}")
         except SessionEnded as ended:
@@ -265,16 +272,13 @@ class Gateway:
     async def _ask(self, client: Client, prefix: str | None, route: Route) -> None:
         if not await _only(client, *route.methods):
             return
-        keys = client_keys(client)
-        admitted, session = await self._session(client, prefix, keys)
-        if not admitted:
-            return
+        who = await self._admitted(client, prefix)
         with self._use.counted():
             if route.kind == "turn":
-                await self.model_side.complete(session, route, client, self._passed(keys))
+                await self.model_side.complete(who, route, client)
             else:
-                session = session or self.sessions.anonymous()
-                await forward(self.models, self.settings, session, route, client, self._passed(keys))
+                session = who.session or self.sessions.anonymous()
+                await forward(self.models, self.settings, session, route, client, who)
 
     async def chat(self, model: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """One chat completion outside any session, as `Models.chat`."""
@@ -284,9 +288,7 @@ class Gateway:
     async def _models(self, client: Client, prefix: str | None, wanted: str | None) -> None:
         if not await _only(client, "GET", "HEAD"):
             return
-        admitted, session = await self._session(client, prefix, client_keys(client))
-        if not admitted:
-            return
+        session = (await self._admitted(client, prefix)).session
         known = {model["id"]: model for model in await self.models.listed()}
         own = set(session.environment.models) if session is not None and session.environment is not None else set()
         if session is not None and session.row.model is not None:
@@ -301,41 +303,21 @@ class Gateway:
         else:
             await _say(client, 404, str(UnknownName("model", wanted, known)), "model_not_found")
 
-    async def _session(self, client: Client, prefix: str | None, keys: list[str]) -> tuple[bool, Session | None]:
-        """Whether a request is served (if not, it was answered so), and the session that it names, if it names one."""
-        key = session_key(keys, prefix, client.headers)
-        if key is not None:
-            session = await self.sessions.find(key)
-            if session.stop is None:
-                return True, session
-            said = f"This session has stopped ({session.stop})."
-            await _say(client, status_of_end(client.headers), said, session.stop)
-            return False, None
-        if may_use(keys, self.settings):
-            return True, None
-        await _say(
-            client, 401, "This gateway serves only clients that show a session's key or its own.", "key_required"
-        )
-        return False, None
+    async def _admitted(self, client: Client, prefix: str | None) -> Admitted:
+        return await admitted(client, prefix, self.sessions, self.keys, self.settings)
 
     async def _named(self, client: Client, prefix: str | None) -> Session:
         key = session_key(client_keys(client), prefix, client.headers)
         return await self.sessions.find(key or "")
-
-    def _passed(self, keys: list[str]) -> str | None:
-        """The client's own key, where it goes on to the provider."""
-        if not self.settings.pass_key:
-            return None
-        return next((key for key in keys if not key.startswith("dbk_") and key not in self.settings.keys), None)
 
     async def _for_environment(self, client: Client, name: str) -> Session | None:
         """The session that uses an environment's tools: the one that the request names, or that of all live agents."""
         keys = client_keys(client)
         if session_key(keys, None, client.headers) is not None:
             return await self._named(client, None)
-        if not may_use(keys, self.settings):
-            await _say(client, 401, "This gateway serves only clients that show a key.", "key_required")
-            return None
+        holder = await holder_of(keys, self.keys, self.settings)
+        if holder is not None:
+            holder.check_environment(name)
         async with self._tools_lock:
             if name not in self._live_tools:
                 self._live_tools[name] = await self.sessions.open(SessionSpec(environment=name))
@@ -352,8 +334,12 @@ class Gateway:
             return
         owner = None
         if session in self._live_tools.values():
-            owner = partial(self._owner, session, scope_of(client) if self.settings.keys else None)
+            owner = partial(self._owner, session, scope_of(client) if await self._keyed() else None)
         await (await self._tool_side()).handle(session, client.scope, client.receive, client.send, owner)
+
+    async def _keyed(self) -> bool:
+        """Whether clients are told apart by keys."""
+        return bool(self.settings.keys) or await self.keys.required()
 
     async def _owner(self, shared: Session, scope: bytes | None, params: Mapping[str, Any]) -> Session | None:
         """The live session whose model asked for a tool call, which then works in the tools' environment."""

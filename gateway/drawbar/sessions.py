@@ -9,11 +9,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import orjson
 
 from drawbar.record.replies import Replies
 from drawbar.record.rows import SessionRow
 from drawbar.record.stitching import CallTree, Turn
 from drawbar.task import Limits, Task
+from drawbar.wire.labels import Labels, merged
+from drawbar.wire.tolerant import dump
 
 if TYPE_CHECKING:
     from drawbar.environment import Environment
@@ -133,6 +136,18 @@ class Session:
         written."""
         if self.row.owner != owner:
             self.row = msgspec.structs.replace(self.row, owner=owner)
+            self.unwritten = True
+
+    def label(self, labels: Labels) -> None:
+        """Add to what its client says of it beside its work; what it says of the environment is the session's own."""
+        known = orjson.loads(self.row.metadata) if self.row.metadata != b"{}" else {}
+        together = merged(known, labels) if isinstance(known, dict) else known
+        if together != known:
+            self.row = msgspec.structs.replace(self.row, metadata=dump(together))
+            self.unwritten = True
+        named = labels.get("environment")
+        if isinstance(named, str) and self.row.environment is None:
+            self.row = msgspec.structs.replace(self.row, environment=named)
             self.unwritten = True
 
     def name(self, name: bytes) -> None:

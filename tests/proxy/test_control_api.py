@@ -115,7 +115,7 @@ async def test_health_needs_no_key_and_the_rest_does(serve: MakeHouse) -> None:
         ("POST", "/api/sessions", b"nonsense", 400, "not JSON"),
         ("POST", "/api/sessions/ses_x/end", {"stop": "bored"}, 400, "No cause named 'bored'"),
         ("POST", "/api/sessions/ses_x/end", {"stop": ["completed"]}, 400, "No cause named"),
-        ("POST", "/api/sessions/ses_x/end", {"stop": "completed"}, 404, "No session named 'ses_x'"),
+        ("POST", "/api/sessions/ses_x/end", {"stop": "completed"}, 404, "No session or answer named 'ses_x'"),
         ("GET", "/api/sessions/ses_x/trajectory", None, 404, "ses_x"),
         ("POST", "/api/sessions/ses_x/scores", {"scores": []}, 404, "No session named 'ses_x'"),
         ("PUT", "/api/runs/run_x", {"model": "m"}, 400, "not a run"),

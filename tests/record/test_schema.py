@@ -114,7 +114,7 @@ def _bring_back_to_version_2(url: str) -> None:
     engine = create_engine(parse(url))
     with engine.begin() as connection:
         connection.execute(text("DROP INDEX session_started"))
-        for table in ("summary", "newest_score", "label", "answer", "live_scoring"):
+        for table in ("summary", "newest_score", "label", "answer", "live_scoring", "client_key", "key_use"):
             connection.execute(text(f"DROP TABLE {table}"))
         connection.execute(text("ALTER TABLE session DROP COLUMN owner"))
         connection.execute(text("ALTER TABLE score DROP COLUMN call"))

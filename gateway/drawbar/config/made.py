@@ -13,13 +13,15 @@ import msgspec
 from drawbar.config.configuration import Configuration, ModelTable, ServerTable, UpstreamTable
 from drawbar.config.reading import Effective
 from drawbar.environment import Environment
-from drawbar.errors import ConfigurationError, UnknownName, nearest
+from drawbar.errors import ConfigurationError, StoreError, UnknownName, nearest
 from drawbar.loading import import_beside, load_environment
 from drawbar.proxy.failures import RetryPolicy
 from drawbar.proxy.models import CUSTOM_DIALECTS, LITELLM_NAMES, Models
 from drawbar.proxy.providers import PROVIDERS, Provider
 from drawbar.proxy.routes import ModelRoute
 from drawbar.proxy.settings import Settings, hosted_tools
+from drawbar.record.client_keys import KeyTable
+from drawbar.record.store import Store
 from drawbar.score.live_rule import LiveRule
 from drawbar.server import CommandServer, PythonServer, ToolServer, UrlServer
 from drawbar.wire import DIALECTS
@@ -40,6 +42,7 @@ def settings_of(effective: Effective) -> Settings:
         recording=given.recording,
         admin_key=given.admin_key or None,
         keys=frozenset(given.keys),
+        stored_keys=given.host not in LOOPBACK and _has_keys(given.store),
         loopback=given.host in LOOPBACK,
         allowed_hosts=frozenset(name.lower() for name in given.allowed_hosts),
         pass_key=given.pass_key,
@@ -53,6 +56,18 @@ def settings_of(effective: Effective) -> Settings:
         withhold=_at(effective, "withhold", lambda: hosted_tools(given.withhold)),
         retries=_retries(given),
     )
+
+
+def _has_keys(store: str) -> bool:
+    """Whether there is a store with keys of clients in it."""
+    try:
+        opened = Store.open(store, read_only=True)
+    except StoreError:
+        return False
+    try:
+        return KeyTable(opened).any()
+    finally:
+        opened.close()
 
 
 def models_of(effective: Effective) -> Models:

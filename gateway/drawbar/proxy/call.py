@@ -23,6 +23,7 @@ from drawbar.wire.response_id import response_id
 from drawbar.wire.route import Route
 
 if TYPE_CHECKING:
+    from drawbar.proxy.keys import Holder
     from drawbar.proxy.models import Target
     from drawbar.proxy.token_server import Asked
     from drawbar.sessions import Session
@@ -62,6 +63,8 @@ class Call:
         """What a provider told of tokens that the answer does not carry, because it was translated."""
         self._last: tuple[bytes | None, bytes] | None = None
         """The request's last message, and the node that it follows."""
+        self.holder: Holder | None = None
+        """Whose key it is charged to."""
         self.counted = False
         """Whether it became a turn."""
         self.row = CallRow(
@@ -222,6 +225,8 @@ class Call:
         )
         rows.append(self.row)
         rows += self._called(response)
+        if self.holder is not None:
+            rows += self.holder.charge((usage.prompt_tokens or 0) + (usage.completion_tokens or 0), cost or 0.0)
         if cause not in ("client_left", "cancelled"):  # the agent's own doing, or ours: no failure
             self.session.trouble = cause
         return self._and_session(rows)

@@ -3,7 +3,8 @@
     GET  /healthz                          {"status": "ok", ...}; needs no key
     GET  /api/environments                 {"environments": [{"name", "version", "description", "models"}]}
     POST /api/sessions                     a spec as `spec_from_json` reads it -> {"id", "key", "path", "mcp_path"}
-    POST /api/sessions/{id}/end            {"stop", "error", "metadata"} -> {}
+    POST /api/sessions/{id}/end            {"stop", "error", "metadata"} -> {}; also by the id that an answer had, or
+                                           by what the session's client calls it
     GET  /api/sessions/{id}/trajectory     as `trajectory_to_json` writes it
     POST /api/sessions/{id}/scores         {"scores": [{"name", "value", ...}]} (a ScoreRow's fields) -> {"ids": [...]}
     POST /api/sessions/{id}/feedback       {"thumbs": "up" | "down", "score", "name", "correction", "comment"} -> {"session",
@@ -39,6 +40,7 @@ from drawbar.proxy.headers import NO_RETRY, client_keys
 from drawbar.proxy.spec_json import spec_from_json
 from drawbar.proxy.trajectory_json import trajectory_to_json
 from drawbar.proxy.upstream import UpstreamError
+from drawbar.record.feedback import found
 from drawbar.record.rows import RunRow, ScoreRow
 from drawbar.wire import CHAT
 from drawbar.wire.dialect import BadBody
@@ -138,8 +140,16 @@ class Control:
             raise BadBody(str(UnknownName("cause", str(stop), CAUSES)))
         if not (error is None or isinstance(error, str)) or not isinstance(metadata, dict):
             raise BadBody("`error` must be a string, `metadata` an object")
-        await self._gateway.end(id, stop=stop, error=error, metadata=metadata)
+        await self._gateway.end(await self._meant(unquote(id)), stop=stop, error=error, metadata=metadata)
         return b"{}"
+
+    async def _meant(self, name: str) -> str:
+        """The id of the session that has this name: its id, its client's own for it, or that of an answer in it."""
+        if name in self._gateway.sessions:
+            return name
+        await self._gateway.recorder.commit()  # what was answered a moment ago is to be found
+        row, _ = await anyio.to_thread.run_sync(found, self._gateway.store, name)
+        return row.id
 
     async def _score(self, id: str, body: dict[str, Any]) -> bytes:
         if await anyio.to_thread.run_sync(self._gateway.store.session, id) is None:

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Final
 import anyio.to_thread
 
 from drawbar.errors import StoreError
+from drawbar.proxy.admission import Admitted
 from drawbar.proxy.call import Call
 from drawbar.proxy.client import JSON, BodyTooLarge, Client, ClientGone
 from drawbar.proxy.flight import LIVE_KEPT, MOST_KEPT, Flight, Outlet, prune
 from drawbar.proxy.headers import NO_RETRY, client_keys, scope_of, status_of_end, upstream_headers
+from drawbar.proxy.keys import Holder
 from drawbar.proxy.live import LiveSessions
 from drawbar.proxy.models import Models, Target
 from drawbar.proxy.policy import under_policy
@@ -25,6 +27,7 @@ from drawbar.record.rows import Row
 from drawbar.sessions import Session
 from drawbar.wire.dialect import BadBody, Dialect, Request
 from drawbar.wire.identity import read_identity
+from drawbar.wire.labels import read_labels
 from drawbar.wire.route import Route
 
 if TYPE_CHECKING:
@@ -84,9 +87,10 @@ class ModelSide:
         not given for that (`required`)."""
         return self.alarms.unrecorded
 
-    async def complete(self, session: Session | None, route: Route, client: Client, key: str | None) -> None:
-        """One request that makes a turn, in the session that it names, if it names one. `key`: the client's own, if it
-        goes on to the provider."""
+    async def complete(self, who: Admitted, route: Route, client: Client) -> None:
+        """One request that makes a turn, in the session that it names, if it names one. Raises `Refused` where its key
+        may not make it."""
+        session = who.session
         try:
             body = await client.body(self.settings.max_body)
         except ClientGone:
@@ -103,12 +107,12 @@ class ModelSide:
         known = flights.get(same) if mark not in (None, b"0") else None
         if known is not None and await self._replayed(known, client):
             return
-        asked = await self._asked(session, route, client, body)
+        asked = await self._asked(session, route, client, body, who.holder)
         flight = None
         if mark is not None:
             flight = flights[same] = Flight(asked.call)
         try:
-            await self._carry(asked, Outlet(client, flight), key)
+            await self._carry(asked, Outlet(client, flight), who.passed)
         finally:
             if flight is not None:
                 flight.finish()
@@ -121,7 +125,9 @@ class ModelSide:
         if session.row.origin == "content" and asked.request is None:
             await self.live.end((session,))
 
-    async def _asked(self, session: Session | None, route: Route, client: Client, body: bytes) -> _Asked:
+    async def _asked(
+        self, session: Session | None, route: Route, client: Client, body: bytes, holder: Holder | None = None
+    ) -> _Asked:
         """The request as a call of its session."""
         request: Request | None = None
         trouble: str | None = None
@@ -130,6 +136,8 @@ class ModelSide:
                 request = route.split(body)
         except BadBody as error:
             trouble = str(error)
+        if holder is not None:
+            holder.admit(request.model if request is not None else None)
         identity = read_identity(client.headers, request.envelope if request is not None else b"")
         there: Placed | None = None
         if session is None:
@@ -138,7 +146,22 @@ class ModelSide:
             there = await self.live.placed(session, route.dialect, request)
         if session.epoch != self.recorder.epoch:  # what the graph remembered meanwhile may not have been stored
             there = None
-        return _Asked(Call(session, route, self.recorder.epoch, identity), body, request, there, trouble)
+        if session.live:
+            self._label(session, route, client, request, holder)
+        call = Call(session, route, self.recorder.epoch, identity)
+        call.holder = holder
+        return _Asked(call, body, request, there, trouble)
+
+    def _label(
+        self, session: Session, route: Route, client: Client, request: Request | None, holder: Holder | None
+    ) -> None:
+        """Note with a live session what its client says of it, and whose key it shows."""
+        envelope = request.envelope if request is not None else b""
+        labels = read_labels(route.dialect.name, client.headers, client.query, envelope)
+        if holder is not None:
+            labels |= holder.labels
+        if labels:
+            session.label(labels)
 
     async def _carry(self, asked: _Asked, outlet: Outlet, key: str | None) -> None:
         """A call that repeats no other."""

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 import anyio.to_thread
 
 from drawbar.errors import UnknownName
+from drawbar.proxy.admission import holder_of
 from drawbar.proxy.client import Client
-from drawbar.proxy.guard import is_admin, may_use
+from drawbar.proxy.guard import is_admin
 from drawbar.proxy.headers import client_keys, scope_of, session_key
+from drawbar.proxy.refused import Refused
 from drawbar.proxy.registry import key_digest
 from drawbar.record.feedback import feedback_from_json, found
 from drawbar.record.rows import ScoreRow, SessionRow
@@ -52,9 +54,17 @@ async def _session(gateway: Gateway, client: Client, name: str) -> tuple[Session
         row = await anyio.to_thread.run_sync(gateway.store.session_by_key, key_digest(own))
         if row is not None and row.origin == "opened":
             return row, await _call_of(gateway, row, name)
-    elif may_use(keys, gateway.settings):
+    elif await _is_client(gateway, keys):
         return await anyio.to_thread.run_sync(found, gateway.store, name, scope_of(client))
     raise KeyRequired("Feedback needs the admin key, the session's key, or the key that its requests showed.")
+
+
+async def _is_client(gateway: Gateway, keys: list[str]) -> bool:
+    try:
+        await holder_of(keys, gateway.keys, gateway.settings)
+    except Refused:
+        return False
+    return True
 
 
 async def _call_of(gateway: Gateway, row: SessionRow, name: str) -> str | None:

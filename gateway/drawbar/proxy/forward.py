@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from drawbar.proxy.admission import Admitted
 from drawbar.proxy.asking import Answered, ask
 from drawbar.proxy.client import JSON, BodyTooLarge, Client, ClientGone
 from drawbar.proxy.headers import NO_RETRY, client_headers, upstream_headers
@@ -21,14 +22,14 @@ _KEEPER: Final = "openai/any"
 
 
 async def forward(
-    models: Models, settings: Settings, session: Session, route: Route, client: Client, key: str | None
+    models: Models, settings: Settings, session: Session, route: Route, client: Client, who: Admitted
 ) -> None:
     """Send the client's bytes to the model that they name, and back what it says. Where it is about the session's own
-    turns, that is the model which they go to."""
+    turns, that is the model which they go to. Raises `Refused` where the client's key may not ask it."""
     dialect = route.dialect
     try:
         body = await client.body(settings.max_body)
-        answered = await _asked(models, settings, session, route, client, key, body)
+        answered = await _asked(models, settings, session, route, client, who, body)
     except ClientGone:
         return
     except BodyTooLarge:
@@ -71,16 +72,18 @@ def _targets(models: Models, session: Session, route: Route, model: str | None) 
 
 
 async def _asked(
-    models: Models, settings: Settings, session: Session, route: Route, client: Client, key: str | None, body: bytes
+    models: Models, settings: Settings, session: Session, route: Route, client: Client, who: Admitted, body: bytes
 ) -> Answered:
     model = _model(route, body)
+    if who.holder is not None:
+        who.holder.admit(model)
     headers = upstream_headers(client.scope["headers"])
     method = client.scope["method"]
 
     def exchange(target: Target) -> Exchange:
         named = route.url is not None or model is None or target.model == model
         changed = route.dialect.patch(body, {} if named else {"model": target.model})
-        return Exchange(route=route, body=changed, model=target.model, headers=headers, key=key, method=method)
+        return Exchange(route=route, body=changed, model=target.model, headers=headers, key=who.passed, method=method)
 
     asked = await ask(_targets(models, session, route, model), exchange, None, settings.retries)
     if isinstance(asked, Answered):

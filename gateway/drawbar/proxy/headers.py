@@ -8,6 +8,7 @@ from typing import Final
 from drawbar.ids import digest
 from drawbar.proxy.client import Client
 from drawbar.proxy.upstream import Headers
+from drawbar.wire.labels import HEADER
 from drawbar.wire.route import key_in
 
 _HOP: Final = frozenset(
@@ -16,7 +17,7 @@ _HOP: Final = frozenset(
 )
 _NOT_UPSTREAM: Final = _HOP | frozenset(
     b"host authorization x-api-key x-goog-api-key api-key cookie accept-encoding content-type expect origin referer "
-    b"forwarded x-forwarded-for x-forwarded-host x-forwarded-proto x-real-ip x-drawbar-session".split()
+    b"forwarded x-forwarded-for x-forwarded-host x-forwarded-proto x-real-ip".split()
 )
 _NOT_BACK: Final = _HOP | frozenset(b"set-cookie date server alt-svc strict-transport-security".split())
 
@@ -36,7 +37,7 @@ def status_of_end(headers: Mapping[bytes, bytes]) -> int:
 
 def upstream_headers(headers: Headers) -> Headers:
     """Of a client's headers, those that go to the provider: no credentials, nothing of the connection."""
-    return [pair for pair in headers if pair[0] not in _NOT_UPSTREAM]
+    return [pair for pair in headers if pair[0] not in _NOT_UPSTREAM and not pair[0].startswith(HEADER)]
 
 
 def client_headers(headers: Headers) -> list[tuple[bytes, bytes]]:

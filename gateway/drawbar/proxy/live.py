@@ -135,6 +135,7 @@ class LiveSessions:
             session = session or self._named.get((scope, agent, name))  # meanwhile
             if session is None or session.stop is not None:
                 session = self._sessions.begin("identity", _name(scope, agent, name), agent)
+                session.label({"session": name})
         self._named[scope, agent, name] = session
         return session
 

@@ -81,6 +81,9 @@ class Sessions:
     def __iter__(self) -> Any:
         return iter(list(self._by_id.values()))
 
+    def __contains__(self, id: object) -> bool:
+        return id in self._by_id
+
     async def open(self, spec: SessionSpec) -> Session:
         """A new session, durable. Raises `UnknownName`, `StoreError`."""
         session = self._new(spec)

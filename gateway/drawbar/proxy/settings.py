@@ -39,6 +39,8 @@ class Settings:
     """The key of the control API. Without one it answers only while `loopback` holds."""
     keys: frozenset[str] = field(default=frozenset(), repr=False)
     """Keys that clients without a session must show. None: everyone who can reach the gateway may use it."""
+    stored_keys: bool = False
+    """Whether the store holds keys of clients (`drawbar keys`), so that there is one to show."""
     loopback: bool = True
     """Whether only this machine can reach it. Requests that name another host are then refused (DNS rebinding)."""
     allowed_hosts: frozenset[str] = frozenset()
@@ -76,8 +78,9 @@ class Settings:
     def __post_init__(self) -> None:
         if self.recording not in ("required", "best-effort"):
             raise ConfigurationError(f"recording is 'required' or 'best-effort', not {self.recording!r}.")
-        if not self.loopback and (self.admin_key is None or not self.keys):
+        if not self.loopback and (self.admin_key is None or not (self.keys or self.stored_keys)):
             raise ConfigurationError(
                 "A gateway that other machines can reach needs an admin key and client keys: without them anyone there "
-                "could spend on your provider keys and read what was recorded. Set both, or bind to 127.0.0.1."
+                "could spend on your provider keys and read what was recorded. Set both (DRAWBAR_ADMIN_KEY; `drawbar "
+                "keys create NAME`), or bind to 127.0.0.1."
             )

@@ -27,6 +27,7 @@ from drawbar.record.rows import (
     BlobRow,
     CallRow,
     HealthRow,
+    KeyRow,
     LiveScoringRow,
     NodeRow,
     RunRow,
@@ -50,6 +51,7 @@ R = TypeVar(
     SummaryRow,
     AnswerRow,
     LiveScoringRow,
+    KeyRow,
 )
 
 

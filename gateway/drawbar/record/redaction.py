@@ -15,6 +15,8 @@ from drawbar.record.rows import (
     BlobRow,
     CallRow,
     HealthRow,
+    KeyRow,
+    KeyUseRow,
     LiveScoringRow,
     NodeRow,
     Row,
@@ -40,6 +42,8 @@ REDACTED: Final[dict[type[Row], tuple[str, ...]]] = {
     SummaryRow: (),
     AnswerRow: (),
     LiveScoringRow: (),
+    KeyRow: (),
+    KeyUseRow: (),
 }
 """What the hook is given of each kind of row: everything that an agent, a server or a user may have said."""
 

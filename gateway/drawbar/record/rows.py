@@ -271,6 +271,35 @@ class LiveScoringRow(msgspec.Struct, frozen=True, kw_only=True):
     created: float
 
 
+class KeyRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A key of a client's. The key itself is nowhere."""
+
+    id: str
+    name: str
+    digest: bytes
+    allows: bytes
+    """JSON: its scope, budgets and rates (`client_keys.Grant`)."""
+    created: float
+    revoked: float | None = None
+    """Since when it is of no use."""
+
+
+class KeyUseRow(msgspec.Struct, frozen=True, kw_only=True):
+    """What a key has used at one gateway (from its start to its end) in one period. Only that gateway writes it."""
+
+    key: str
+    """The key's id."""
+    period: str
+    """A day (`2026-11-22`, UTC), or `minute`."""
+    gateway: str
+    minute: int
+    """The last minute, in minutes of unix time."""
+    requests: int
+    tokens: int
+    cost: float
+    """US dollars."""
+
+
 Row: TypeAlias = (
     RunRow
     | SessionRow
@@ -283,4 +312,6 @@ Row: TypeAlias = (
     | SummaryRow
     | AnswerRow
     | LiveScoringRow
+    | KeyRow
+    | KeyUseRow
 )

@@ -34,6 +34,8 @@ from drawbar.record.rows import (
     BlobRow,
     CallRow,
     HealthRow,
+    KeyRow,
+    KeyUseRow,
     LiveScoringRow,
     NodeRow,
     Row,
@@ -64,13 +66,13 @@ def _to_2(connection: Connection) -> None:
 
 def _to_3(connection: Connection) -> None:
     """What sessions are looked for by: sums, newest scores and labels, of those that are there already too. Whose live
-    sessions are, what answers were called, which call a score is about, and what is to be scored."""
+    sessions are, what answers were called, which call a score is about, what is to be scored, keys of clients."""
     from drawbar.record import derived  # knows the tables, and so comes after them
 
     connection.exec_driver_sql(f"ALTER TABLE session ADD COLUMN owner {LargeBinary().compile(connection.dialect)}")
     connection.exec_driver_sql("ALTER TABLE score ADD COLUMN call TEXT")
     _by_start.create(connection)
-    for table in (summary, newest_score, label, answer, live_scoring):
+    for table in (summary, newest_score, label, answer, live_scoring, client_key, key_use):
         table.create(connection)
     derived.fill(connection)
 
@@ -283,6 +285,30 @@ live_scoring: Final = Table(
     PrimaryKeyConstraint("session", "rubric"),
     sqlite_with_rowid=False,
 )
+client_key: Final = Table(
+    "client_key",
+    METADATA,
+    _text("id", key=True),
+    _text("name"),
+    _bytes("digest"),
+    _bytes("allows"),
+    _real("created"),
+    _real("revoked", null=True),
+)
+Index("client_key_digest", client_key.c.digest, unique=True)
+
+key_use: Final = Table(
+    "key_use",
+    METADATA,
+    _text("key"),
+    _text("period"),
+    _text("gateway"),
+    *(_number(name) for name in ("minute", "requests", "tokens")),
+    _real("cost"),
+    PrimaryKeyConstraint("key", "period", "gateway"),
+    sqlite_with_rowid=False,
+)
+
 DUE: Final = live_scoring.c.state == "due"
 Index("live_scoring_due", live_scoring.c.created, sqlite_where=DUE, postgresql_where=DUE)
 
@@ -328,6 +354,8 @@ TABLES: Final[Mapping[type[Row], Table]] = {
     SummaryRow: summary,
     AnswerRow: answer,
     LiveScoringRow: live_scoring,
+    KeyRow: client_key,
+    KeyUseRow: key_use,
 }
 """The table of each kind of row, in the order in which one transaction writes them."""
 

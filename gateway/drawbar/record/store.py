@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Final, Self, TypeVar
 
-from sqlalchemy import URL, ColumnElement, Connection, Engine, exists, select, update
+from sqlalchemy import URL, ColumnElement, Connection, Engine, exists, func, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from zstandard import ZstdError
 
@@ -120,6 +120,10 @@ class Store:
         with self._translating(), self._engine.connect() as connection:
             yield connection
 
+    def reading(self) -> AbstractContextManager[Connection]:
+        """A connection for what this file has no question for. Raises `StoreError` where it fails."""
+        return self._reading()
+
     def session(self, id: str) -> SessionRow | None:
         """The session of this id."""
         return self._session(schema.session.c.id == id)
@@ -184,6 +188,16 @@ class Store:
         """The sessions that a filter means, added up by columns (`drawbar.record.select_groups`)."""
         with self._reading() as connection:
             return list(select_groups.sums(connection, filter, by))
+
+    def rubrics(self, run: str) -> dict[str, int]:
+        """The rubric versions that scored sessions of a run, and how many; of as many the one that came last first."""
+        score, session = schema.score, schema.session
+        count, last = func.count(score.c.session.distinct()), func.max(score.c.created)
+        query = select(score.c.rubric_version, count).join(session, session.c.id == score.c.session)
+        query = query.where(session.c.run == run, score.c.kind != "feedback").group_by(score.c.rubric_version)
+        with self._reading() as connection:
+            found = connection.execute(query.order_by(count.desc(), last.desc()))
+            return {row[0]: row[1] for row in found}
 
     def scores(self, sessions: Sequence[str]) -> dict[str, list[ScoreRow]]:
         """Every score of these sessions (some hundred at most), by session, as they came."""

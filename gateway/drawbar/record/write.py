@@ -22,6 +22,7 @@ from drawbar.record.rows import (
     BlobRow,
     CallRow,
     HealthRow,
+    KeyUseRow,
     LiveScoringRow,
     NodeRow,
     Row,
@@ -113,6 +114,8 @@ def identity(row: Row) -> Any:
         return (row.name, row.call)
     if type(row) is LiveScoringRow:
         return (row.session, row.rubric)
+    if type(row) is KeyUseRow:
+        return (row.key, row.period, row.gateway)
     return row.id  # type: ignore[union-attr]  # every kind but blobs
 
 

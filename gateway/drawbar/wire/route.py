@@ -12,6 +12,7 @@ from drawbar.wire.dialect import Dialect, Request
 from drawbar.wire.framing import ELEMENTS, EVENTS, NAMED_EVENTS, QUIET_EVENTS, Framing
 from drawbar.wire.gemini import GeminiDialect
 from drawbar.wire.gemini_path import GeminiPath
+from drawbar.wire.labels import without_labels
 from drawbar.wire.messages import MessagesDialect
 from drawbar.wire.responses import ResponsesDialect
 from drawbar.wire.responses_paths import kept_at
@@ -110,6 +111,8 @@ def key_in(query: str) -> str | None:
 
 
 def _without_key(query: str) -> str:
+    """What of a query is the provider's business."""
+    query = without_labels(query)
     if "key=" not in query:
         return quote(query, safe=_PRINTED, encoding="latin-1")
     return urlencode([pair for pair in parse_qsl(query, keep_blank_values=True) if pair[0] != "key"])
