@@ -20,6 +20,7 @@ from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar
 from drawbar.record.retelling import is_telling, likeness, retold
 from drawbar.wire.dialect import BadBody, Dialect
 from drawbar.wire.message import Message
+from drawbar.wire.speaker import may_be_models
 
 Edge: TypeAlias = Literal["exact", "without_reasoning", "rewritten", "none"]
 """What of the followed call's reply is said again: all of it; all but its reasoning; something else; nothing."""
@@ -309,21 +310,9 @@ def _is_longer(last: tuple[Dialect, bytes], dialect: Dialect, message: bytes) ->
     return new.role != "assistant" and len(new.blocks) > said > 0 and new.blocks[:said] == old.blocks
 
 
-def _may_be_models(message: bytes) -> bool:
-    """Whether what stands in whatever a model says, in any dialect, stands in a message; a list of items is a
-    model's."""
-    return (
-        message[:1] == b"["
-        or b"assistant" in message
-        or b"model" in message
-        or b"function_call" in message
-        or b"reasoning" in message
-    )
-
-
 def _read_reply(dialect: Dialect, message: bytes) -> Message | None:
     """A message in normal form, if it is a model's. Most are not, and are not read."""
-    if not _may_be_models(message):
+    if not may_be_models(message):
         return None
     try:
         said = dialect.normal(message)
