@@ -51,7 +51,9 @@ def _below(part: str, paths: Sequence[_Pattern]) -> list[_Pattern]:
     """What the paths say of what stands below this part; an empty path: that it is meant itself."""
     found: list[_Pattern] = []
     for path in paths:
-        if path[:1] == ("**",):
+        if path == ("**",):
+            found.append(())
+        elif path[:1] == ("**",):
             found += [path, *_below(part, [path[1:]])]
         elif path and fnmatchcase(part, path[0]):
             found.append(path[1:])

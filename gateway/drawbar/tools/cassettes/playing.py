@@ -126,7 +126,7 @@ class ByArguments:
         """One of the session's own track that differs in no write but those that were under way with it: such calls
         come in any order."""
         course, track = self.course, self.course.track
-        if track is None:
+        if track is None or not track.whole:
             return None
         writes = [take for take in track.takes if take.writes]
         made = [take.group for take in writes if take in course.played]

@@ -59,6 +59,8 @@ class Track:
     takes: list[Take] = field(default_factory=list)
     followers: int = 0
     """Sessions that were led by it."""
+    whole: bool = True
+    """Whether all writes of its session are in it."""
 
 
 @dataclass(slots=True)
@@ -192,6 +194,7 @@ class Tape:
                 world.ordered = self._grown(self._after, (world.ordered, UNKNOWN - 1 - len(self._after)))
                 world.unordered = self._chance.getrandbits(64)
                 world.writes = recording.writes
+                track.whole = False
             take = self._place(recording, names[recording.server], track, world)
             track.takes.append(take)
             if world.group == 1:
