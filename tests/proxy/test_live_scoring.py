@@ -19,6 +19,7 @@ from drawbar.gateway import Gateway
 from drawbar.judging import judge
 from drawbar.proxy.models import Models
 from drawbar.proxy.settings import Settings
+from drawbar.record.feedback import Feedback
 from drawbar.record.rows import LiveScoringRow, SessionRow
 from drawbar.record.store import Store
 from drawbar.rubric import group_reward, metric, reward
@@ -232,6 +233,28 @@ async def test_a_session_that_is_scored_twice_after_all_has_each_score_once(gate
         await settled(served)
         assert served.store.due(["shop"], time.time(), 10) == []
         assert len(served.store.trajectory(session).scores) == 1
+
+
+async def test_feedback_is_a_reward_where_a_rubric_names_it(gateway: Open) -> None:
+    @reward
+    def liked(feedback: dict[str, Any]) -> float:
+        return float(feedback["thumbs"])
+
+    async with gateway([liked]) as served:
+        session = await talk(served)
+        await served.end(session, stop="completed")
+        (before,) = await scored(served, session)
+        assert before.error == "skipped: it asks for `feedback`, and nobody has given any"
+        await settled(served)
+        for count, (thumbs, value) in enumerate((("up", 1.0), ("down", 0.0)), start=1):
+            row = served.store.session(session)
+            assert row is not None
+            await served.record(*Feedback(thumbs=thumbs).rows(session, None))
+            await served.scoring.heard(row)
+            await settled(served)
+            trajectory = served.store.trajectory(session)
+            assert trajectory.reward == value
+            assert len(trajectory.scores) == 1 + 2 * count
 
 
 async def test_rollouts_and_sessions_without_an_answer_are_left_alone(gateway: Open, provider: Provider) -> None:

@@ -42,6 +42,7 @@ async def give_feedback(gateway: Gateway, client: Client, name: str, body: dict[
     row, call = await _session(gateway, client, name)
     rows = given.rows(row.id, call)
     await gateway.record(*rows)
+    await gateway.scoring.heard(row)
     return rows
 
 

@@ -101,6 +101,22 @@ class LiveScoring:
         for rubric in self._noted.pop(session, ()):
             self._add(session, rubric)
 
+    async def heard(self, session: SessionRow) -> None:
+        """People have said something of a session: rubrics that ask for `feedback`, and have looked at it, look again.
+
+        Raises `StoreError`.
+        """
+        if session.status != "ended":
+            return
+        for row in self.at_end(session):
+            if isinstance(row, LiveScoringRow) and self._asks_people(row.rubric):
+                await self._recorder.commit(row)
+                self._add(session.id, row.rubric)
+        self._noted.pop(session.id, None)
+
+    def _asks_people(self, rubric: str) -> bool:
+        return any("feedback" in s.parameters for s in self._environments[rubric].scoring.scorers.values())
+
     def _add(self, session: str, rubric: str) -> None:
         if (session, rubric) in self._queued:
             return
@@ -205,7 +221,9 @@ class LiveScoring:
             skip=self._skipped(rule, environment), threads=self._threads,
         )  # fmt: skip
         self._spend(rule, rows)
-        return [structs.replace(row, id=_id(row)) for row in [*rows, *_groups(environment, session)]], None
+        rows += _groups(environment, session)
+        said = _last_said(trajectory) if self._asks_people(rule.environment) else ""
+        return [structs.replace(row, id=_id(row, said)) for row in rows], None
 
     def _skipped(self, rule: LiveRule, environment: Environment) -> dict[str, str]:
         refusal = self._budget(rule).refusal(rule, time.time())
@@ -240,6 +258,12 @@ def _groups(environment: Environment, session: str) -> list[ScoreRow]:
     ]  # fmt: skip
 
 
-def _id(row: ScoreRow) -> str:
-    """One and the same for what is scored twice."""
-    return "sco_" + digest(*(f"{part}\0".encode() for part in (row.session, row.rubric_version, row.name))).hex()[:22]
+def _last_said(trajectory: Trajectory) -> str:
+    """Changes with every feedback."""
+    return str(max((score.created for score in trajectory.scores if score.kind == "feedback"), default=""))
+
+
+def _id(row: ScoreRow, said: str) -> str:
+    """One and the same for what is scored twice; `said`: what stands for the feedback that it saw."""
+    about = (row.session, row.rubric_version, row.name, said)
+    return "sco_" + digest(*(f"{part}\0".encode() for part in about)).hex()[:22]
