@@ -96,7 +96,8 @@ def test_a_session_is_told_from_its_task_to_its_health() -> None:
         "20 prompt + 4 completion tokens, $0.0200", "limit_turns: The limit of 2 turns is reached.",
         "[bold]not markup[/bold]", "hm",
         '→ look(word="tide")', "sea/look  250 ms  error  the model saw it truncated", "The Moon.", "[image: data:...]",
-        "1 more branch of this conversation", "model call 2 failed: upstream_unavailable: HTTP 503", "as in the book",
+        "1 more branch of this session's conversations",
+        "model call 2 failed: upstream_unavailable: HTTP 503", "as in the book",
         "it raised", "reward 1.000", "warning  truncated_tool_result",
         "look was cut", "note  missing_usage", "… 2 more (--full)",
     ):  # fmt: skip
@@ -152,3 +153,56 @@ def test_what_the_task_wants_and_what_a_program_wrote_is_shown() -> None:
 
 def test_a_session_without_a_word_is_shown_too() -> None:
     assert "still open: 0 turns" in printed(Trajectory(id="ses_2"))
+
+
+def agents_at_work() -> Trajectory:
+    """A title, a main conversation that starts a sub-agent, the sub-agent, and the main one's end."""
+    start = Message("assistant", (ToolUse("use", "task", {"prompt": "Why do they come twice?"}, "{}"),))
+    sub = Message("assistant", (Text("Two bulges."),))
+    return Trajectory(
+        id="ses_2",
+        origin="identity",
+        nodes={
+            b"0": node(b"0", None, Message("user", (Text("Give it a title."),))),
+            b"1": node(b"1", b"0", Message("assistant", (Text("On tides"),))),
+            b"2": node(b"2", None, Message("user", (Text("Why tides?"),))),
+            b"3": node(b"3", b"2", start),
+            b"4": node(b"4", None, Message("user", (Text("Why do they come twice?"),))),
+            b"5": node(b"5", b"4", sub),
+            b"6": node(b"6", b"3", Message("tool", (ToolResult("use", "Two bulges, I hear."),))),
+            b"7": node(b"7", b"6", Message("assistant", (Text("The Moon."),))),
+        },
+        calls=(
+            call(0, request=b"0", reply=b"1", message=Message("assistant", (Text("On tides"),))),
+            call(1, request=b"2", reply=b"3", message=start, tools=b"[]"),
+            call(2, request=b"4", reply=b"5", message=sub, tools=b"[]"),
+            call(3, request=b"6", reply=b"7", tools=b"[]", follows="call_1", edge="exact"),
+        ),
+    )
+
+
+def test_the_conversations_of_a_session_are_named_each_with_what_started_it() -> None:
+    out = unpadded(printed(agents_at_work()))
+    assert " ".join(out[out.index("threads") : out.index("user\n")].split()) == (
+        "threads main 2 calls: 2, 4 side call 1 1 call: 1 "
+        'sub-agent 1 1 call: 3 for main, started in call 2 by task {"prompt":"Why do they come twice?"}'
+    )
+    assert "its agent names the session" in out
+    assert "2 more branches of this session's conversations not shown (--full)" in out
+    assert "Two bulges.\n" not in out
+    assert "threads" not in printed(said_in((Text("hello"),)))
+
+
+def test_all_that_was_said_in_other_conversations_is_shown_when_asked_for() -> None:
+    out = unpadded(printed(agents_at_work(), full=True))
+    aside, sub = out.index("─── side call 1, call 1"), out.index("─── sub-agent 1, call 3")
+    assert out.index("The Moon.") < aside < out.index("On tides") < sub < out.index("Two bulges.\n")
+    assert [out.count(text) for text in ("Why tides?", "The Moon.", "Give it a title.", "not shown")] == [1, 1, 1, 0]
+
+
+def test_the_conversations_are_json_by_the_ids_of_their_calls() -> None:
+    assert as_json(agents_at_work())["threads"] == [
+        {"name": "main", "kind": "main", "parent": None, "tool_use_id": None, "calls": ["call_1", "call_3"]},
+        {"name": "side call 1", "kind": "side", "parent": None, "tool_use_id": None, "calls": ["call_0"]},
+        {"name": "sub-agent 1", "kind": "sub_agent", "parent": "main", "tool_use_id": "use", "calls": ["call_2"]},
+    ]

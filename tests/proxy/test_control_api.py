@@ -55,6 +55,8 @@ async def test_a_session_is_opened_used_scored_read_and_ended(serve: MakeHouse) 
         assert (there.calls[0].message, there.calls[0].request) == (here.calls[0].message, here.calls[0].request)
         assert (there.scores[0].name, there.scores[0].value, there.scores[0].kind) == ("helpful", 0.5, "feedback")
         assert there.metadata == {"stdout": "fine"}
+        (thread,) = json.loads(raw)["threads"]
+        assert (thread["name"], thread["calls"]) == ("main", [call.id for call in here.calls])
         assert json.loads(trajectory_to_json(there)) == json.loads(trajectory_to_json(here))
 
 

@@ -13,6 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from drawbar.cli.output import counted
+from drawbar.cli.transcript_threads import other_stretches, thread_table
+from drawbar.proxy.trajectory_json import thread_to_json
 from drawbar.record.findings import FINDINGS, by_weight
 from drawbar.trajectory import Finding, ToolCall, Trajectory
 from drawbar.wire.dialect import BadBody
@@ -21,6 +23,10 @@ from drawbar.wire.tolerant import dump, load_whole
 
 _WEIGHTS = {"defect": "red", "warning": "yellow", "note": "dim"}
 _STYLES = {"system": "dim", "user": "bold green", "assistant": "bold cyan", "tool": "bold magenta"}
+_FOUND = {
+    "identity": "live: its agent names the session in its requests",
+    "content": "live: its agent names no session; its requests were taken together by what they say",
+}
 LINES = 12
 """Of a long text, unless all of it is asked for."""
 CHARACTERS = 1500
@@ -47,23 +53,34 @@ class _Transcript:
                 self._calls[call.tool_use_id].append(call)
         self._uses: dict[str, ToolUse] = {}
         self._side_by_side: set[str] = set()
-        for message in trajectory.messages:
+        told = (node.message for node in trajectory.nodes.values()) if full else iter(trajectory.messages)
+        for message in told:
             uses = {block.id: block for block in message.blocks if isinstance(block, ToolUse)}
             self._uses |= uses
             self._side_by_side |= uses.keys() if len(uses) > 1 else set()
 
     def parts(self) -> Iterator[RenderableType]:
         yield from _head(self._trajectory)
+        yield from thread_table(self._trajectory)
         for message in self._trajectory.messages:
             yield from self._message(message)
-        others = sum(1 for _ in self._trajectory.branches) - 1
-        if others > 0:
-            more = counted(others, "more branch", "more branches")
-            yield Text(f"\n{more} of this conversation not shown.", style="dim")
+        yield from self._others()
         yield from self._output()
         yield from _failures(self._trajectory)
         yield from self._scores()
         yield from self._health()
+
+    def _others(self) -> Iterator[RenderableType]:
+        """What else was said: in other conversations, and in this one before its history was written anew."""
+        others = other_stretches(self._trajectory)
+        if others and not self._full:
+            more = counted(len(others), "more branch", "more branches")
+            yield Text(f"\n{more} of this session's conversations not shown (--full).", style="dim")
+            return
+        for name, messages in others:
+            yield Text(f"\n─── {name}", style="bold yellow")
+            for message in messages:
+                yield from self._message(message)
 
     def _message(self, message: Message) -> Iterator[RenderableType]:
         for result in message.tool_results:
@@ -174,6 +191,9 @@ def _head(trajectory: Trajectory) -> Iterator[RenderableType]:
     if trajectory.run:
         yield Text(f"run {trajectory.run}", style="dim")
     yield Text(_summary(trajectory), style="dim")
+    if trajectory.origin in _FOUND:
+        after = f", after session {trajectory.continues}" if trajectory.continues else ""
+        yield Text(f"{_FOUND[trajectory.origin]}{after}", style="dim")
     if trajectory.error:
         yield Text(f"{trajectory.stop}: {trajectory.error}", style="red")
 
@@ -217,7 +237,8 @@ def _time(seconds: float) -> str:
 def as_json(trajectory: Trajectory) -> dict[str, Any]:
     """The session for `--json`: messages as their dialect said them, calls, tool calls, scores, health."""
     return {
-        "session": trajectory.id, "run": trajectory.run, "environment": trajectory.environment,
+        "session": trajectory.id, "origin": trajectory.origin, "continues": trajectory.continues,
+        "run": trajectory.run, "environment": trajectory.environment,
         "environment_version": trajectory.environment_version, "harness": trajectory.harness, "model": trajectory.model,
         "task": None if trajectory.task is None else orjson.loads(trajectory.task.to_json()),
         "rollout": trajectory.rollout, "attempt": trajectory.attempt, "status": trajectory.status,
@@ -226,6 +247,7 @@ def as_json(trajectory: Trajectory) -> dict[str, Any]:
         "branches": [[_body(node.body) for node in branch] for branch in trajectory.branches],
         "calls": _fields(trajectory.calls, {"message", "tools", "request_envelope", "response_envelope", "reply_body"}),
         "tool_calls": _fields(trajectory.tool_calls, set()),
+        "threads": [thread_to_json(thread) for thread in trajectory.threads],
         "scores": _fields(trajectory.scores, set()),
         "health": _fields(by_weight(trajectory.health), set()),
     }  # fmt: skip

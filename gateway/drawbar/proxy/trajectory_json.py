@@ -1,7 +1,10 @@
 """Trajectories as JSON: what the control API sends and `drawbar run --gateway` reads back.
 
 Digests are in hexadecimal. A message stands as its dialect said it; the normal form of a call's reply, which may say
-more than its node (reasoning), stands beside it as blocks that name their type.
+more than its node (reasoning), stands beside it as blocks that name their type. A call's `follows` is the id of the
+call that it goes on from, and its `edge` says how much of that call's reply it says again. `threads` are the
+conversations, the main one first: {"name", "kind", "parent", "tool_use_id", "calls": [ids]}. They and `reward` follow
+from the rest.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from typing import Any, Final
 import orjson
 
 from drawbar.task import Task
+from drawbar.threads import Thread
 from drawbar.trajectory import Call, Finding, Node, Score, ToolCall, Trajectory
 from drawbar.wire import DIALECTS
 from drawbar.wire.message import Media, Message, Other, Reasoning, Text, ToolResult, ToolUse
@@ -38,13 +42,20 @@ def trajectory_to_json(trajectory: Trajectory) -> bytes:
     value["scores"] = [_plain(score) for score in trajectory.scores]
     value["health"] = [_plain(finding) for finding in trajectory.health]
     value["reward"] = trajectory.reward
+    value["threads"] = [thread_to_json(thread) for thread in trajectory.threads]
     return dump(value)
+
+
+def thread_to_json(thread: Thread) -> dict[str, Any]:
+    """A conversation, its calls by their ids."""
+    return {**_plain(thread, but=("calls",)), "calls": [call.id for call in thread.calls]}
 
 
 def trajectory_from_json(data: bytes) -> Trajectory:
     """What `trajectory_to_json` wrote."""
     value = load_whole(data)
-    value.pop("reward")
+    for derived in ("reward", "threads"):
+        value.pop(derived, None)
     task = value.pop("task")
     nodes = [_node_in(node) for node in value.pop("nodes")]
     return Trajectory(
