@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from drawbar.cli.output import AsJson, StoreUrl, counted, print_json, reading
+from drawbar.cli.output import AsJson, RubricVersion, StoreUrl, counted, print_json, reading, rubric_of
 from drawbar.errors import UnknownName
 
 if TYPE_CHECKING:
@@ -21,25 +21,28 @@ RunId = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, or the be
 
 
 @app.command()
-def compare(first: RunId, second: RunId, store: StoreUrl = None, json: AsJson = False) -> None:
+def compare(
+    first: RunId, second: RunId, rubric: RubricVersion = None, store: StoreUrl = None, json: AsJson = False
+) -> None:
     """Compare two runs on the tasks that both have: the second minus the first, with a 95 % interval."""
     from drawbar.rollout.comparison import compare as compare_runs
 
     with reading(store) as source:
-        comparison = compare_runs(*_loaded(source, first), *_loaded(source, second))
+        comparison = compare_runs(*_loaded(source, first, rubric), *_loaded(source, second, rubric))
     if json:
         print_json(comparison.to_json())
     else:
         _print(comparison)
 
 
-def _loaded(store: Store, prefix: str) -> tuple[RunRow, list[RolloutResult]]:
+def _loaded(store: Store, prefix: str, rubric: str | None) -> tuple[RunRow, list[RolloutResult]]:
     from drawbar.rollout.result import last_attempts
 
     run = store.run(store.resolve(prefix))
     if run is None:
         raise UnknownName("run", prefix, [row.id for row in store.runs()])
-    return run, last_attempts(store.trajectories(run=run.id))
+    version, _ = rubric_of(store, run.id, rubric)
+    return run, last_attempts(store.trajectories(run=run.id), version)
 
 
 def _print(comparison: Comparison) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import orjson
 import typer
 
-from drawbar.errors import ConfigurationError
+from drawbar.errors import ConfigurationError, UnknownName
 
 if TYPE_CHECKING:
     from drawbar.record.store import Store
@@ -22,6 +22,15 @@ DEFAULT_STORE = "drawbar.db"
 SHORT = len("run_") + 10
 """Of an id: its time in milliseconds, which tells runs apart as a rule."""
 
+RubricVersion = Annotated[
+    str | None,
+    typer.Option(
+        "--rubric",
+        metavar="VERSION",
+        help="Whose scores count, of a run that was scored again. Default: the version "
+        "that most sessions have, the newest of several.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON alone on standard output.")]
 StoreUrl = Annotated[
     str | None,
@@ -68,6 +77,21 @@ def reading(given: str | None) -> Iterator[Store]:
         yield store
     finally:
         store.close()
+
+
+def rubric_of(store: Store, run: str, wanted: str | None) -> tuple[str | None, dict[str, int]]:
+    """The rubric version whose scores of a run are shown, and all that there are, with how many sessions have each.
+
+    Raises:
+        UnknownName: none has the version that is wanted.
+    """
+    found = store.rubrics(run)
+    if wanted is None:
+        return next(iter(found), None), found
+    known = [version for version in found if version.startswith(wanted)]
+    if len(known) != 1:
+        raise UnknownName(f"rubric version in {run}", wanted, found)
+    return known[0], found
 
 
 def counted(number: int, one: str, more: str | None = None) -> str:

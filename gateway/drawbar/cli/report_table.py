@@ -32,6 +32,8 @@ def _parts(report: Report) -> Iterator[RenderableType]:
     yield Text(f"{run.environment} {run.environment_version} · {run.harness} · {run.model}", style="dim")
     yield ""
     yield _table(report)
+    if report.rubric_remark is not None:
+        yield Text("\n" + report.rubric_remark, style="yellow")
     if report.errors:
         yield ""
         yield _invalid(report)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from drawbar.cli.output import AsJson, StoreUrl, print_json, reading, short_ids
+from drawbar.cli.output import AsJson, RubricVersion, StoreUrl, print_json, reading, rubric_of, short_ids
 
 if TYPE_CHECKING:
     from drawbar.record.rows import RunRow
@@ -25,6 +25,7 @@ def show(
     id: Annotated[str, typer.Argument(metavar="ID", help="Of a run or a session, or the beginning of it.")],
     store: StoreUrl = None,
     full: Annotated[bool, typer.Option("--full", help="Do not shorten long texts; list all rollouts.")] = False,
+    rubric: RubricVersion = None,
     json: AsJson = False,
 ) -> None:
     """Show a run's report, or a session as a person likes to read it."""
@@ -32,19 +33,25 @@ def show(
         found = source.resolve(id)
         run = source.run(found)
         if run is not None:
-            _show_run(source, run, full=full, json=json)
+            _show_run(source, run, rubric, full=full, json=json)
         else:
             _show_session(source, found, full=full, json=json)
 
 
-def _show_run(store: Store, run: RunRow, *, full: bool, json: bool) -> None:
+def _show_run(store: Store, run: RunRow, rubric: str | None, *, full: bool, json: bool) -> None:
     from drawbar.rollout.report import Tally
     from drawbar.rollout.result import last_attempts
 
-    results, tally = last_attempts(store.trajectories(run=run.id)), Tally()
+    version, versions = rubric_of(store, run.id, rubric)
+    results, tally = last_attempts(store.trajectories(run=run.id), version), Tally()
     for result in results:
         tally.add(result)
     _print_run(tally.report(run), results, full=full, json=json)
+    others = ", ".join(f"{other} ({count} sessions)" for other, count in versions.items() if other != version)
+    if others and not json:
+        from rich.console import Console
+
+        Console().print(f"\nThere are also scores of rubric {others}: --rubric VERSION shows them.", highlight=False)
 
 
 def _print_run(report: Report, results: list[RolloutResult], *, full: bool, json: bool) -> None:

@@ -138,15 +138,20 @@ class _Transcript:
         for _ in range(4):
             table.add_column(no_wrap=True)
         table.add_column(overflow="fold")
+        versions = {score.rubric_version for score in self._trajectory.scores if score.kind != "feedback"}
         for score in self._trajectory.scores:
             value = "none" if score.value is None else f"{score.value:.3f}"
             weight = f"weight {score.weight:g}" if score.weight else "metric"
             about = Text(self._cut(score.error or score.explanation or "", 3), style="red" if score.error else "dim")
             source = "" if score.source == "rollout" else score.source
+            if len(versions) > 1 and score.kind != "feedback":
+                source = f"{source} rubric {score.rubric_version}".lstrip()
             table.add_row(Text(f"  {score.name}"), value, weight, source, about)
         yield table
         if self._trajectory.reward is not None:
-            yield Text(f"  reward {self._trajectory.reward:.3f}", style="bold")
+            newest = self._trajectory.newest_scores[0].rubric_version
+            by = f"  (rubric {newest}, the newest)" if len(versions) > 1 else ""
+            yield Text(f"  reward {self._trajectory.reward:.3f}{by}", style="bold")
 
     def _health(self) -> Iterator[RenderableType]:
         """The gravest findings first; of many of one name, a few."""

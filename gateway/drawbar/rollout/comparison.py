@@ -35,6 +35,8 @@ class Comparison:
     only_first: int
     only_second: int
     differences: tuple[Difference, ...]
+    rubrics: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
+    """The versions of the rubrics that gave each run's scores; none: no rollout says."""
 
     @property
     def remarks(self) -> list[str]:
@@ -46,14 +48,21 @@ class Comparison:
         if one.environment_version != other.environment_version:
             versions = f"{one.environment_version} and {other.environment_version}"
             found.append(f"The environment had different versions: {versions}.")
-        if one.rubric_version != other.rubric_version:
-            found.append("Their rubrics differ (code, weights or judges): rewards may not be on one scale.")
+        first, second = self._versions
+        if first != second or len(first) > 1:
+            said = f"{' and '.join(first)} against {' and '.join(second)}"
+            found.append(f"Their rubrics differ (code, weights or judges): rewards may not be on one scale ({said}).")
         return found
+
+    @property
+    def _versions(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        first, second = self.rubrics
+        return first or (self.first.rubric_version,), second or (self.second.rubric_version,)
 
     def to_json(self) -> dict[str, Any]:
         return {
-            "first": _described(self.first),
-            "second": _described(self.second),
+            "first": {**_described(self.first), "rubric_versions": list(self._versions[0])},
+            "second": {**_described(self.second), "rubric_versions": list(self._versions[1])},
             "tasks": self.tasks,
             "only_first": self.only_first,
             "only_second": self.only_second,
@@ -84,6 +93,7 @@ def compare(
 
     Tasks are paired by hash, so a task that was changed between the runs is not compared with its former self.
     """
+    of_first, of_second = list(of_first), list(of_second)
     before, after = _by_task(of_first), _by_task(of_second)
     shared = before.keys() & after.keys()
     names = dict.fromkeys(name for side in (before, after) for scores in side.values() for name in scores)
@@ -95,7 +105,12 @@ def compare(
         only_first=len(before) - len(shared),
         only_second=len(after) - len(shared),
         differences=tuple(difference for difference in found if difference is not None),
+        rubrics=(_rubrics(of_first), _rubrics(of_second)),
     )
+
+
+def _rubrics(results: Iterable[RolloutResult]) -> tuple[str, ...]:
+    return tuple(sorted({result.rubric for result in results if result.valid and result.rubric is not None}))
 
 
 def _by_task(results: Iterable[RolloutResult]) -> dict[str, dict[str, float]]:

@@ -79,6 +79,17 @@ class Report:
     retried: int
     cassettes: Sequence[Mapping[str, Any]] = ()
     """For each cassette that answered tool calls: how well it did (`drawbar.tools.cassettes.drift`)."""
+    rubrics: Mapping[str, int] = field(default_factory=dict)
+    """Valid rollouts by the version of the rubric that gave their scores. More than one: the means mix them."""
+
+    @property
+    def rubric_remark(self) -> str | None:
+        """What must be known of the rubrics to read the scores rightly; None: they are of the run's own."""
+        if len(self.rubrics) > 1:
+            said = ", ".join(f"{version} ({count})" for version, count in self.rubrics.items())
+            return f"Scores of several rubric versions are in these means: {said}. `drawbar score` brings all to one."
+        other = next((version for version in self.rubrics if version != self.run.rubric_version), None)
+        return other and f"Scores are of rubric {other}, not of the run's own {self.run.rubric_version}."
 
     def to_json(self) -> dict[str, Any]:
         """The report as `--json` prints it."""
@@ -90,6 +101,7 @@ class Report:
             "environment": self.run.environment,
             "environment_version": self.run.environment_version,
             "rubric_version": self.run.rubric_version,
+            "rubric_versions": dict(self.rubrics),
             "harness": self.run.harness,
             "model": self.run.model,
             "llm": self.llm,
@@ -153,6 +165,7 @@ class Tally:
     _seconds: dict[str, array[float]] = field(default_factory=lambda: defaultdict(lambda: array("d")))
     _stops: Counter[str] = field(default_factory=Counter)
     _errors: Counter[str] = field(default_factory=Counter)
+    _rubrics: Counter[str] = field(default_factory=Counter)
     _examples: dict[str, str] = field(default_factory=dict)
     _unhealthy: Counter[str] = field(default_factory=Counter)
     _defective: int = 0
@@ -208,6 +221,8 @@ class Tally:
         self._seconds["call"].extend(result.call_seconds)
         self._seconds["tool"].extend(result.tool_seconds)
         self._weights.update(result.weights)
+        if result.rubric is not None:
+            self._rubrics[result.rubric] += 1
         for name, value in result.scores.items():
             if value is None:
                 self._missing[name] += 1
@@ -250,6 +265,7 @@ class Tally:
             stops=dict(self._stops.most_common()),
             errors=dict(self._errors.most_common()),
             examples=dict(self._examples),
+            rubrics=dict(self._rubrics.most_common()),
             unhealthy=dict(self._unhealthy.most_common()),
             defective=self._defective,
             cassettes=self._drift.report(),

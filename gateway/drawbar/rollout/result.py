@@ -29,6 +29,8 @@ class RolloutResult:
     reward: float | None
     scores: Mapping[str, float | None]
     weights: Mapping[str, float]
+    rubric: str | None = None
+    """The version of the rubric that gave these scores."""
     turns: int
     tool_calls: int
     prompt_tokens: int
@@ -75,6 +77,7 @@ class RolloutResult:
             reward=trajectory.reward,
             scores={score.name: score.value for score in scores},
             weights={score.name: score.weight for score in scores},
+            rubric=scores[0].rubric_version if scores else None,
             turns=trajectory.turns,
             tool_calls=len(trajectory.tool_calls),
             prompt_tokens=trajectory.tokens("prompt"),
@@ -106,6 +109,12 @@ def with_scores(trajectory: Trajectory, rows: Iterable[ScoreRow]) -> Trajectory:
     return replace(trajectory, scores=(*trajectory.scores, *added))
 
 
+def by_rubric(trajectory: Trajectory, version: str) -> Trajectory:
+    """The trajectory with the scores of this rubric version alone, and people's feedback."""
+    kept = [score for score in trajectory.scores if score.kind == "feedback" or score.rubric_version == version]
+    return replace(trajectory, scores=kept)
+
+
 def cause_of(trajectory: Trajectory) -> str:
     """Why a rollout ended, before its scores are looked at.
 
@@ -130,11 +139,14 @@ def _scored_cause(cause: str, scores: Iterable[Score]) -> str:
     return cause
 
 
-def last_attempts(trajectories: Iterable[Trajectory]) -> list[RolloutResult]:
-    """The result of each rollout of a run at its last attempt, as they began. Earlier attempts are no data."""
+def last_attempts(trajectories: Iterable[Trajectory], rubric: str | None = None) -> list[RolloutResult]:
+    """The result of each rollout of a run at its last attempt, as they began. Earlier attempts are no data.
+
+    `rubric` is the version whose scores count; left out, each session's newest.
+    """
     found: dict[tuple[str, int], tuple[float, RolloutResult]] = {}
     for trajectory in trajectories:
-        result = RolloutResult.of(trajectory)
+        result = RolloutResult.of(trajectory if rubric is None else by_rubric(trajectory, rubric))
         known = found.get(result.key)
         if known is None or result.attempt >= known[1].attempt:
             found[result.key] = trajectory.started, result
