@@ -15,14 +15,17 @@ if TYPE_CHECKING:
     from drawbar.loading import load_environment
     from drawbar.model import Model
     from drawbar.rubric import Rubric, Scorer, group_reward, metric, reward
-    from drawbar.server import CommandServer, PythonServer, UrlServer
+    from drawbar.server import CassetteServer, CommandServer, PythonServer, UrlServer
     from drawbar.task import Limits, Task
     from drawbar.taskfile import TaskFile
+    from drawbar.tools.cassettes.settings import Cassette
     from drawbar.trajectory import Call, Finding, Node, Score, ToolCall, Trajectory
 
 __all__ = [
     "Assignment",
     "Call",
+    "Cassette",
+    "CassetteServer",
     "CommandServer",
     "Environment",
     "Finding",
@@ -58,9 +61,10 @@ _HOMES = {
     "loading": ("load_environment",),
     "model": ("Model",),
     "rubric": ("Rubric", "Scorer", "group_reward", "metric", "reward"),
-    "server": ("CommandServer", "PythonServer", "UrlServer"),
+    "server": ("CassetteServer", "CommandServer", "PythonServer", "UrlServer"),
     "task": ("Limits", "Task"),
     "taskfile": ("TaskFile",),
+    "tools.cassettes.settings": ("Cassette",),
     "trajectory": ("Call", "Finding", "Node", "Score", "ToolCall", "Trajectory"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

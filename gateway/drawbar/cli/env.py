@@ -147,7 +147,9 @@ def _described(environment: Environment) -> dict[str, Any]:
 def _server(server: Any) -> str:
     kind = type(server).__name__.removesuffix("Server").lower()
     place = getattr(server, "url", None) or " ".join(getattr(server, "command", ()))
-    return f"{kind} {place}".strip() + f" ({server.scope})"
+    cassette = server.cassette
+    recorded = f", from {cassette.path} ({cassette.mode})" if cassette is not None else ""
+    return f"{kind} {place}".strip() + f" ({server.scope}{recorded})"
 
 
 def _tool(tool: Any) -> str:
