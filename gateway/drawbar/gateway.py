@@ -49,7 +49,9 @@ from drawbar.wire.tolerant import dump
 
 if TYPE_CHECKING:
     from drawbar.environment import Environment
+    from drawbar.record.spool import Spool
     from drawbar.tools.endpoint import ToolSide
+    from drawbar.trajectory import Trajectory
 
 _log = logging.getLogger(__name__)
 
@@ -70,18 +72,20 @@ class Gateway:
         environments: Mapping[str, Environment] | None = None,
         settings: Settings | None = None,
         redact: Redact | None = None,
+        spool: Spool | None = None,
     ) -> None:
         """`redact` sees every body before it is persisted, and gives back what may be kept."""
         self.store = store
         self.models = models
         self.settings = settings or Settings()
         self.environments = dict(environments or {})
-        self.recorder = Recorder(store, redact=redact)
+        self.recorder = Recorder(store, redact=redact, spool=spool)
+        self.recorder.keep_all = self.settings.recording == "best-effort"
         self.metrics = Metrics()
         self.recorder.listeners.append(self.metrics.observe)
         self.checkups = Checkups(store, self.recorder)
         self.scoring = LiveScoring(
-            store, self.recorder, self.environments, self.checkups.trajectory, self.chat, self.settings.score_live
+            store, self.recorder, self.environments, self._reread, self.chat, self.settings.score_live
         )
         self.sessions = Sessions(store, self.recorder, self.environments, self._let_go, self.scoring.at_end)
         self.live = LiveSessions(self.sessions, store, self.settings, self._end_live)
@@ -201,6 +205,13 @@ class Gateway:
 
     async def _end_live(self, session_id: str) -> None:
         await self.end(session_id, stop="completed")
+
+    async def _reread(self, session: str) -> Trajectory:
+        """A session that is to be scored."""
+        trajectory = await self.checkups.trajectory(session)
+        if trajectory.calls:
+            self.metrics.remember(session, trajectory.calls[0].model)
+        return trajectory
 
     async def _leave(self, session: Session) -> None:
         """Stop what a session that takes no more requests still does here."""

@@ -6,7 +6,7 @@ import signal
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 import anyio.to_thread
@@ -27,6 +27,9 @@ from drawbar.record.redaction import Redact
 from drawbar.record.store import Store
 from drawbar.serving import serving
 from drawbar.telemetry.tracing import tracing
+
+if TYPE_CHECKING:
+    from drawbar.record.spool import Spool
 
 _AGAIN: Final = getattr(signal, "SIGHUP", None)
 _SIGNALS: Final = tuple(number for number in (signal.SIGINT, signal.SIGTERM, _AGAIN) if number is not None)
@@ -79,7 +82,12 @@ async def run(reading: Reading, effective: Effective) -> None:
             async with (
                 tracing(given.otel) as listeners,
                 Gateway(
-                    store, parts.models, environments=parts.environments, settings=parts.settings, redact=parts.redact
+                    store,
+                    parts.models,
+                    environments=parts.environments,
+                    settings=parts.settings,
+                    redact=parts.redact,
+                    spool=_spool(given.spool),
                 ) as gateway,
                 serving(gateway, host=given.host, port=given.port, grace=_LEFT) as url,
             ):
@@ -90,6 +98,12 @@ async def run(reading: Reading, effective: Effective) -> None:
                 await _drain(gateway, signals, effective.configuration.drain)
     finally:
         store.close()
+
+
+def _spool(path: str | None) -> Spool | None:
+    from drawbar.record.spool import Spool
+
+    return None if path is None else Spool(Path(path))
 
 
 async def _until_stopped(

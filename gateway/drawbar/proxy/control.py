@@ -91,7 +91,7 @@ class Control:
 
     async def _answer(self, client: Client, method: str, path: str) -> bytes:
         if path == "/healthz":
-            return dump({"status": "ok", "version": __version__, "unrecorded": self._gateway.model_side.unrecorded})
+            return self._health()
         if (about := _FEEDBACK.fullmatch(path)) is not None and method == "POST":
             return await self._feedback(client, about[1])
         if not is_admin(client_keys(client), self._gateway.settings):
@@ -116,6 +116,13 @@ class Control:
             case "POST", ["complete"]:
                 return await self._complete(await self._body(client))
         raise _Refused(404, f"The control API has no {method} {path}.", "not_found")
+
+    def _health(self) -> bytes:
+        gateway, recorder = self._gateway, self._gateway.recorder
+        if gateway.traffic.refusing is not None:
+            raise _Refused(503, "This gateway is stopping.", "stopping")
+        alarms = {"unrecorded": gateway.model_side.unrecorded, "spooled_bytes": recorder.spooled, "lost": recorder.lost}
+        return dump({"status": "ok", "version": __version__, "recording": not recorder.failing, **alarms})
 
     async def _body(self, client: Client) -> dict[str, Any]:
         raw = await client.body(self._gateway.settings.max_body)

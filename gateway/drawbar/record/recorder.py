@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 import anyio
 from anyio.to_thread import run_sync
@@ -26,6 +26,9 @@ from drawbar.record.redaction import Redact, redacted
 from drawbar.record.rows import BlobRow, NodeRow, Row, ToolCallRow
 from drawbar.record.store import Store
 
+if TYPE_CHECKING:
+    from drawbar.record.spool import Spool
+
 _log = logging.getLogger(__name__)
 
 RETRY_SECONDS: Final = 1.0
@@ -33,6 +36,9 @@ RETRY_SECONDS: Final = 1.0
 
 _PIECE: Final = 64 * 1024
 """Bytes of a body that take as much room in the queue as a row without one: the queue's memory is bounded too."""
+
+_SHARE: Final = 10
+"""The part of the queue's room that rows which cannot be written may take before they go to the spool."""
 
 _LARGEST_BATCH: Final = 2_000
 """Rows after which a batch is closed, so that nobody waits for the whole queue."""
@@ -54,11 +60,19 @@ class Recorder:
     `post` is for what may be lost with the machine's next microseconds (an intent), `commit` for what somebody is
     about to rely on. Rows reach the store in the order in which they were handed in. Posted rows outlive a failed
     batch: they are tried again with the next one. So do the nodes and blobs of a failed commit, since later calls
-    build on them; its other rows are the caller's again, who has the error.
+    build on them; its other rows are the caller's again, who has the error. With `keep_all`, whose caller goes on all
+    the same, they too are tried again: in memory up to a bound, beyond it in the spool, if there is one. When the store
+    can be written again, all of it is written in its order before anything new.
     """
 
     def __init__(
-        self, store: Store, *, redact: Redact | None = None, max_pending: int = 10_000, linger: float = 0.002
+        self,
+        store: Store,
+        *,
+        redact: Redact | None = None,
+        max_pending: int = 10_000,
+        linger: float = 0.002,
+        spool: Spool | None = None,
     ) -> None:
         """`max_pending`: rows that may wait to be written; one with a large body counts as several."""
         self.epoch = 0
@@ -68,6 +82,9 @@ class Recorder:
         """Whether what could not be committed is tried again too: its caller goes on without it (best-effort)."""
         self.listeners: list[Callable[[Sequence[Row]], None]] = []
         """Told of all rows that are handed in, before they are redacted; they must be quick, and raise nothing."""
+        self.lost = 0
+        """Rows that nothing could take any more."""
+        self._spool = spool
         self._store = store
         self._redact = redact
         self._max_pending = max_pending
@@ -86,6 +103,11 @@ class Recorder:
     def pending(self) -> int:
         """Rows that wait to be written; one with a large body counts as several."""
         return self._pending
+
+    @property
+    def spooled(self) -> int:
+        """Bytes that wait in the spool."""
+        return self._spool.size if self._spool is not None else 0
 
     @property
     def failing(self) -> bool:
@@ -121,6 +143,8 @@ class Recorder:
         assert self._thread is not None
         with anyio.CancelScope(shield=True):
             await run_sync(self._thread.join)
+        if self._spool is not None:
+            self._spool.close()
         if self._kept:
             message = f"{len(self._kept)} recorded rows could not be written: {self._failing}"
             if error is None:
@@ -173,8 +197,9 @@ class Recorder:
         if self._thread is None or self._closing:
             raise RuntimeError("The recorder is not running: use it inside `async with`.")
         while self._pending and self._pending + weight > self._max_pending:
-            if self._failing is not None:
+            if self._failing is not None and not (self.keep_all and self._spool is not None and self._spool.usable):
                 self.epoch += 1
+                self.lost += weight if self.keep_all else 0
                 raise StoreError(str(self._failing)) from self._failing
             self._room.clear()
             try:
@@ -216,22 +241,46 @@ class Recorder:
         while more:
             items, more = self._gather()
             self._write(items)
-        if self._kept:
+        if self._kept or self._waits:
             self._write([])
+        if (
+            self._kept
+            and self._spool is not None
+            and self._spool.add([row for item in self._kept for row in item.rows])
+        ):
+            self._kept = []
+
+    @property
+    def _waits(self) -> bool:
+        """Whether there are rows in the spool."""
+        return self._spool is not None and not self._spool.empty
 
     def _write(self, items: Sequence[_Item]) -> None:
         """Write what an earlier batch left and these, and report."""
         held = sum(item.weight for item in (*self._kept, *items))
         ready, results = self._redact_all(items)
         ready = [*self._kept, *ready]
-        if not ready and not results:
+        if not ready and not results and not self._waits:
             return
-        results += zip(ready, self._store_all(ready), strict=True)
-        kept = [row for item, error in results if error is not None for row in _worth_keeping(item, error)]
+        stuck = self._unspool()
+        results += zip(ready, self._store_all(ready) if stuck is None else [stuck] * len(ready), strict=True)
+        keep = self.keep_all
+        kept = [row for item, error in results if error is not None for row in _worth_keeping(item, error, keep)]
         self._kept = [_Item([row], None, _weight(row)) for row in kept]
+        if keep and self._spool is not None and sum(item.weight for item in self._kept) > self._max_pending // _SHARE:
+            self._kept = [] if self._spool.add(kept) else self._kept
         released = held - sum(item.weight for item in self._kept)
         with suppress(RuntimeError):  # the loop was closed without waiting for us
             self._loop.call_soon_threadsafe(self._report, results, released)
+
+    def _unspool(self) -> StoreError | None:
+        """Write what waits in the spool; why that cannot be done now."""
+        for rows in self._spool.batches() if self._spool is not None else ():
+            items = [_Item([row], None, 1) for row in rows]
+            for error in self._store_all(items):
+                if error is not None and not isinstance(error, UnwritableRow):
+                    return error
+        return None
 
     def _redact_all(self, items: Sequence[_Item]) -> tuple[list[_Item], list[tuple[_Item, StoreError | None]]]:
         """The items as they may be kept, and those for which the hook failed: of them nothing may be kept."""
@@ -276,7 +325,7 @@ class Recorder:
     def _gather(self) -> tuple[list[_Item], bool]:
         """What has come, as one batch, and whether more may come."""
         try:
-            handed = self._queue.get(timeout=RETRY_SECONDS if self._kept else None)
+            handed = self._queue.get(timeout=RETRY_SECONDS if self._kept or self._waits else None)
         except queue.Empty:
             return [], True
         items: list[_Item] = []
@@ -302,8 +351,12 @@ def _weight(row: Row) -> int:
     return 1 + size // _PIECE
 
 
-def _worth_keeping(item: _Item, error: StoreError) -> Sequence[Row]:
+def _worth_keeping(item: _Item, error: StoreError, keep_all: bool) -> Sequence[Row]:
     """What of an item that was not written is to be tried again."""
     if isinstance(error, UnwritableRow):
         return ()
-    return item.rows if item.waiter is None else [row for row in item.rows if isinstance(row, NodeRow | BlobRow)]
+    return (
+        item.rows
+        if item.waiter is None or keep_all
+        else [row for row in item.rows if isinstance(row, NodeRow | BlobRow)]
+    )
