@@ -337,13 +337,15 @@ async def test_a_full_queue_is_seen_and_loses_nothing(gateway: Open, monkeypatch
         ("shop,model=m*", True),
         ("shop,model=gpt*", False),
         ("shop,agent=codex", False),
-        ("shop,tag.team=blue", True),
-        ("shop,tag.team=green", False),
-        ("shop,tag.tags=beta,tag.team=blue", True),
+        ("shop,metadata.team=blue", True),
+        ("shop,metadata.team=green", False),
+        ("shop,key=ci", True),
+        ("shop,key=other", False),
+        ("shop,tag=beta,metadata.team=blue", True),
     ],
 )
 def test_a_rule_says_which_sessions_it_means(rule: str, meant: bool) -> None:
-    row = SessionRow(id="s", started=1.0, metadata=b'{"team":"blue","tags":["alpha","beta"]}')
+    row = SessionRow(id="s", started=1.0, metadata=b'{"team":"blue","tags":["alpha","beta"],"key":"ci"}')
     parsed = LiveRule.parse(rule)
     assert (parsed.may_mean(row) and parsed.means(_with_model("m1"))) == meant
 

@@ -77,8 +77,8 @@ def serve(
         typer.Option(
             metavar="ENV[:RATE][,...]",
             help="Score live sessions with this environment's rubric: those that work in it, or with `all`, "
-            "`model=gpt-5*`, `agent=codex`, `tag.team=blue` those. `judge_cost=2` dollars, `judge_calls=100` are "
-            "spent in an hour at most. Repeatable.",
+            "`model=gpt-5*`, `agent=codex`, `key=NAME`, `tag=beta`, `metadata.team=blue` those. `judge_cost=2` "
+            "dollars, `judge_calls=100` are spent in an hour at most. Repeatable.",
         ),
     ] = None,
     otel: Annotated[

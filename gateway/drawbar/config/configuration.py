@@ -124,7 +124,7 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     stop_tools: Annotated[list[str], Meta(description="Tools whose call ends a live session.")] = []
     score_live: Annotated[
         list[str],
-        Meta(description="Whose rubrics score which live sessions: ENV[:RATE][,model=..,agent=..,tag.NAME=..,all]."),
+        Meta(description="Whose rubrics score which live sessions: ENV[:RATE][,model=..,agent=..,tag=..,all]."),
     ] = []
     otel: Annotated[
         bool, Meta(description="Send traces to where OTEL_EXPORTER_OTLP_ENDPOINT leads (drawbar[otel]).")

@@ -44,9 +44,9 @@ THREADS: Final = 2
 """In which plain functions run. They share the interpreter with the gateway."""
 MOST_WAITING: Final = 10_000
 """Sessions that wait in memory. Further ones wait in the store."""
-CLAIM: Final = 60.0
+CLAIM: Final = 20.0
 """Seconds for which a session is ours. A gateway that dies keeps it no longer from the others."""
-LOOK: Final = 15.0
+LOOK: Final = 5.0
 """Seconds between looks for what others have left."""
 LONGEST: Final = 900.0
 """Seconds that the functions of one rubric may take for one session."""

@@ -16,12 +16,14 @@ from drawbar.record.rows import SessionRow
 from drawbar.trajectory import Trajectory
 
 HOUR: Final = 3600.0
+_LABELS: Final = {"tag": "tags", "key": "key"}
+"""Under which metadata the gateway notes them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveRule:
-    """The rubric of an environment, for live traffic. Without `model`, `agent`, `tags` and `all`: for the sessions that
-    work in that environment, because they use its tools or their metadata name it (`environment`).
+    """The rubric of an environment, for live traffic. Without `model`, `agent`, `metadata` and `all`: for the sessions
+    that work in that environment, because they use its tools or their metadata name it (`environment`).
 
     Raises:
         ConfigurationError: a number that cannot be meant.
@@ -33,7 +35,7 @@ class LiveRule:
     """Only sessions of which a call names such a model: `gpt-5*`."""
     agent: str | None = None
     """Only sessions of this agent: `claude_code`."""
-    tags: Mapping[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, str] = field(default_factory=dict)
     """Only sessions whose metadata say so: a value, or one of a list."""
     all: bool = False
     """Every live session, whatever it works in."""
@@ -55,28 +57,33 @@ class LiveRule:
 
     @classmethod
     def parse(cls, text: str) -> LiveRule:
-        """`ENV[:RATE][,NAME=VALUE...]`, the names being those of the fields, and `tag.NAME` for tags; and `all`.
+        """`ENV[:RATE][,NAME=VALUE...]`, the names being those of the fields, `tag`, `key` (a client's key, by
+        its name) and `metadata.NAME`; and `all`.
 
         Raises:
             ConfigurationError: it cannot be read.
         """
         first, *rest = (part.strip() for part in text.split(","))
         environment, _, rate = first.partition(":")
-        given: dict[str, Any] = {"environment": environment, "tags": {}}
+        given: dict[str, Any] = {"environment": environment, "metadata": {}}
         if rate:
             given["rate"] = _number(text, rate)
         for part in rest:
             name, equals, value = part.partition("=")
             if part == "all":
                 given["all"] = True
-            elif equals and name.startswith("tag."):
-                given["tags"][name[4:]] = value
+            elif equals and name in _LABELS:
+                given["metadata"][_LABELS[name]] = value
+            elif equals and name.startswith("metadata."):
+                given["metadata"][name.removeprefix("metadata.")] = value
             elif equals and name in ("model", "agent"):
                 given[name] = value
             elif equals and name in ("judge_cost", "judge_calls"):
                 given[name] = _number(text, value)
             else:
-                near = nearest(name, ("model", "agent", "judge_cost", "judge_calls", "tag.NAME", "all"))
+                near = nearest(
+                    name, ("model", "agent", "judge_cost", "judge_calls", "tag", "key", "metadata.NAME", "all")
+                )
                 raise ConfigurationError(f"--score-live {text}: {part!r} says nothing here.{near}")
         return cls(**given)
 
@@ -89,7 +96,7 @@ class LiveRule:
             return False
         if self.agent is not None and session.harness != self.agent:
             return False
-        return all_there(self.tags, metadata)
+        return all_there(self.metadata, metadata)
 
     def means(self, trajectory: Trajectory) -> bool:
         """Whether it is for this session, of which `may_mean` was true."""
@@ -97,7 +104,7 @@ class LiveRule:
 
     @property
     def _selects(self) -> bool:
-        return self.all or self.model is not None or self.agent is not None or bool(self.tags)
+        return self.all or self.model is not None or self.agent is not None or bool(self.metadata)
 
     def _sampled(self, session: str) -> bool:
         if self.rate >= 1:

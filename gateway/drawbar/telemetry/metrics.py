@@ -96,7 +96,7 @@ class Metrics:
         if row.ended is None:
             return
         name = self._model_names(row.model)
-        self._remember(row.session, name)
+        self.remember(row.session, name)
         model = self.models[name]
         model.ends[row.dialect, row.status, _cause(row.cause)] += 1
         model.latency.add(row.ended - row.started)
@@ -148,7 +148,8 @@ class Metrics:
             return "feedback"
         return self._rubric_names(f"{name}@{row.rubric_version}" if name else row.rubric_version)
 
-    def _remember(self, session: str, model: str) -> None:
+    def remember(self, session: str, model: str) -> None:
+        """Which model a session used, for its scores; of sessions that were not counted here, from their record."""
         known = self._model_of
         if session not in known:
             known[session] = model
