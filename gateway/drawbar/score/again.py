@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -129,21 +129,20 @@ class Again:
         Raises:
             StoreError: the store cannot be read or written. What was scored is stored.
         """
-        send, receive = anyio.create_memory_object_stream[Sequence[Due]](self._at_a_time)
+        jobs, lock = self._jobs(), anyio.Lock()
 
-        async def work(jobs: AsyncIterator[Sequence[Due]]) -> None:
-            async for job in jobs:
+        async def work() -> None:
+            while True:
+                async with lock:
+                    job = await anyio.to_thread.run_sync(next, jobs, None)
+                if job is None:
+                    return
                 await self._do(job)
                 listen(self.tally)
 
         async with anyio.create_task_group() as group:
             for _ in range(self._at_a_time):
-                group.start_soon(work, receive.clone())
-            receive.close()
-            async with send:
-                jobs = self._jobs()
-                while (job := await anyio.to_thread.run_sync(next, jobs, None)) is not None:
-                    await send.send(job)
+                group.start_soon(work)
 
     def _due(self, tally: Tally, changes: Changes | None = None, filter: Filter | None = None) -> Iterator[Due]:
         """The sessions that are to be scored; the others are entered in the tally."""
