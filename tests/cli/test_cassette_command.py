@@ -74,6 +74,23 @@ def test_a_stored_run_is_made_a_cassette(drawbar: Drawbar, recorded: str) -> Non
     assert drawbar("cassette", "record", recorded, "-o", "stored.jsonl").status == 2
 
 
+def test_a_replayed_run_is_made_a_cassette_of_the_same_tools(drawbar: Drawbar, recorded: str) -> None:
+    run = drawbar("run", "quiz.py", "--cassette", "quiz.jsonl", "--json").json["run"]
+    assert drawbar("cassette", "record", run, "-o", "replayed.jsonl").status == 0
+    assert drawbar("cassette", "diff", "quiz.jsonl", "replayed.jsonl").out == "No difference.\n"
+
+
+def test_a_session_shows_what_it_missed_and_what_it_did_not_ask_for(drawbar: Drawbar, recorded: str) -> None:
+    quiz = Path("quiz.py")
+    quiz.write_text(quiz.read_text().replace('word="yes"', 'word="no"'))
+    run = drawbar("run", "quiz.py", "--cassette", "quiz.jsonl", "-n", "1", "--json").json["run"]
+    (session,) = drawbar("show", run, "--json").json["sessions"]
+    assert session["cause"] == "cassette_missed"
+    shown = drawbar("show", session["session"]).out
+    assert 'missed 1x  look_up {"word":"no"}' in shown
+    assert 'recorded, and not asked for: look_up {"word":"yes"}' in shown
+
+
 def test_what_a_cassette_holds_is_shown_of_a_file_and_of_a_stored_run(drawbar: Drawbar, recorded: str) -> None:
     shown = drawbar("cassette", "show", "quiz.jsonl", "--calls").out
     assert "4 calls in 4 sessions of 4 tasks" in shown

@@ -15,13 +15,13 @@ from mcp_types import ToolAnnotations
 
 from drawbar.environment import Environment
 from drawbar.errors import ConfigurationError
-from drawbar.server import CassetteServer, CommandServer, PythonServer, ToolServer
+from drawbar.server import CassetteServer, CommandServer, PythonServer, ToolServer, UrlServer
 from drawbar.tools.cassettes.format import read
 from drawbar.tools.cassettes.settings import Cassette
 from drawbar.tools.pool import listed_tools
 
 if TYPE_CHECKING:
-    from tests.tools.conftest import Desk
+    from tests.tools.conftest import Desk, Serving
 
 READS = ToolAnnotations(read_only_hint=True)
 
@@ -170,6 +170,18 @@ async def test_a_child_process_is_recorded_and_replayed_without_one(desk: Desk, 
     said = await visit(desk, live, [(tool, {})])
     gone = CommandServer(command=["no-such-program"], cassette=path)
     assert await visit(desk, gone, [(tool, {})]) == said
+
+
+async def test_a_server_at_a_url_is_recorded_and_replayed_without_it(
+    desk: Desk, serving: Serving, tmp_path: Path
+) -> None:
+    path = tmp_path / "url.jsonl"
+    async with serving(Shop().server().streamable_http_app()) as url:
+        live = UrlServer(url=url + "/mcp", record=path)
+        said = await visit(desk, live)
+        assert said[:3] == SAID[:3]
+        gone = UrlServer(url=url + "/mcp", cassette=path)
+    assert await visit(desk, gone) == said
 
 
 async def test_what_is_missing_falls_through_to_tools_that_only_read(desk: Desk, tape: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +12,7 @@ from drawbar.cli.output import AsJson, StoreUrl, counted, print_json, reading
 from drawbar.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from drawbar.environment import Environment
     from drawbar.record.store import Store
     from drawbar.tools.cassettes.content import Content
     from drawbar.trajectory import Trajectory
@@ -40,7 +42,8 @@ def record(
 
     check_new(output)
     with reading(store) as source:
-        tools = _listed(environment or _environment_of(source, source.resolve(id)))
+        found = _of_run(source, source.resolve(id)) if environment is None else _loaded(environment)
+        tools = {} if found is None else _listed(found, live=False)
         header, recordings = _stored(source, id, tools)
     count = write(output, new_header(header.servers, header.environment), recordings)
     typer.echo(f"{counted(count, 'call')} in {output}")
@@ -145,34 +148,43 @@ def _last_attempts(store: Store, run: str) -> list[Trajectory]:
     return list(found.values())
 
 
-def _environment_of(store: Store, id: str) -> str | None:
-    from drawbar.cli.request import Request
+def _of_run(store: Store, id: str) -> Environment | None:
+    """The environment of a run, or of a session's run, as it was asked for; None: it was not started by a command."""
+    import msgspec
+
+    from drawbar.cli.request import Request, loaded_environment
 
     run = store.run(id)
     if run is None and (session := store.session(id)) is not None and session.run is not None:
         run = store.run(session.run)
-    try:
-        return None if run is None else Request.of(run).environment
-    except ConfigurationError:  # it was not started by `drawbar run`
+    if run is None:
         return None
+    try:
+        request = Request.of(run)
+    except ConfigurationError:
+        return None
+    return loaded_environment(msgspec.structs.replace(request, record_cassette=None))
 
 
-def _listed(environment: str | None) -> dict[str, Any]:
-    """The tools of an environment's servers, by server. Of none, nothing: calls show what their arguments were."""
-    if environment is None:
-        return {}
+def _loaded(environment: str) -> Environment:
+    from drawbar.loading import load_environment
+
+    return load_environment(environment)
+
+
+def _listed(environment: Environment, *, live: bool) -> dict[str, Any]:
+    """The tools of an environment's servers, by server."""
     import anyio
 
-    from drawbar.loading import load_environment
     from drawbar.tools.pool import listed_tools
 
-    return anyio.run(listed_tools, load_environment(environment))
+    return anyio.run(partial(listed_tools, environment, live=live))
 
 
 def _against_live(before: Content, environment: str) -> list[str]:
     from drawbar.tools.cassettes.drift import schema_changes
 
-    header, live = before[0], _listed(environment)
+    header, live = before[0], _listed(_loaded(environment), live=True)
     servers = {**dict.fromkeys(header.servers), **dict.fromkeys(live)}
     both = [(header.tools(name) if name in header.servers else [], live.get(name, [])) for name in servers]
     return [change for recorded, now in both for change in schema_changes(recorded, now)]

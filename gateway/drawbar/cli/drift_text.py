@@ -9,7 +9,7 @@ from typing import Any
 from rich.text import Text
 
 from drawbar.cli.output import counted
-from drawbar.tools.cassettes.drift import KINDS
+from drawbar.tools.cassettes.drift import KINDS, METADATA, RunDrift
 
 _WORDS = {
     "hits": "hits",
@@ -40,6 +40,19 @@ def drift_lines(drift: Mapping[str, Any]) -> Iterator[Text]:
         yield Text(f"  {change}")
     for path in drift["written"]:
         yield Text(f"  What the live server answered is in {path}")
+
+
+def session_lines(metadata: Mapping[str, Any]) -> Iterator[Text]:
+    """How well cassettes answered one session, and what it did not ask for of what it went along with."""
+    total = RunDrift()
+    total.add(kept := metadata.get(METADATA))
+    for drift in total.report():
+        yield from drift_lines({**drift, "unused": 0})
+    for drift in kept if isinstance(kept, list) else ():
+        for call in drift.get("not_used", ())[:_SHOWN]:
+            yield Text(f"  recorded, and not asked for: {call['tool']} {_arguments(call['arguments'])}", style="dim")
+        if drift.get("unused", 0) > _SHOWN:
+            yield Text(f"  … {drift['unused'] - _SHOWN} more", style="dim")
 
 
 def _arguments(value: Any) -> str:

@@ -12,6 +12,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from drawbar.cli.drift_text import session_lines
 from drawbar.cli.output import counted
 from drawbar.cli.transcript_threads import other_stretches, thread_table
 from drawbar.proxy.trajectory_json import thread_to_json
@@ -68,6 +69,7 @@ class _Transcript:
         yield from self._output()
         yield from _failures(self._trajectory)
         yield from self._scores()
+        yield from session_lines(self._trajectory.metadata)
         yield from self._health()
 
     def _others(self) -> Iterator[RenderableType]:

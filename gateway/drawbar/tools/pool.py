@@ -111,11 +111,18 @@ class Pool:
         return self._http
 
 
-async def listed_tools(environment: Environment) -> dict[str, list[Json]]:
-    """What every live server of an environment lists, cassettes aside. Raises `ToolServerError`."""
+async def listed_tools(environment: Environment, *, live: bool = True) -> dict[str, list[Json]]:
+    """What every server of an environment lists. `live`: the servers themselves; otherwise a cassette, where one stands
+    in. Raises `ToolServerError`, `ConfigurationError`."""
     pool = Pool()
     specs = await to_thread.run_sync(environment.all_servers)
-    members = [Member(n, s, pool.connect(n, s)) for n, s in specs.items() if not isinstance(s, CassetteServer)]
+    cassettes = {n: s.cassette for n, s in specs.items() if isinstance(s.cassette, Cassette) and not live}
+    decks = await to_thread.run_sync(load_decks, cassettes)
+    members = [
+        Member(name, spec, Replay(name, decks[name], None) if name in decks else pool.connect(name, spec))
+        for name, spec in specs.items()
+        if name in decks or not isinstance(spec, CassetteServer)
+    ]
     try:
         await open_all(members)
         return {member.name: await member.connection.tools() for member in members}
