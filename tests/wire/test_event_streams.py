@@ -72,3 +72,13 @@ def test_what_an_event_says_does_not_hang_on_its_line_ends_or_other_lines(
     event = b"".join(line + line_end for line, line_end in lines) + end
     said = [line[5:].removeprefix(b" ") for line, _ in lines if line == b"data" or line.startswith(b"data:")]
     assert payload(event) == (b"\n".join(said) if said else None)
+
+
+@given(st.lists(st.sampled_from([b"data: a", b"x", b"\n", b"\r\n", b"\r", b"event: e", b" "]), max_size=12))
+def test_a_chunk_is_cut_as_it_would_be_byte_by_byte(parts: list[bytes]) -> None:
+    def cut(pieces: list[bytes]) -> tuple[list[bytes], bytes]:
+        splitter = EventSplitter()
+        return [event for piece in pieces for event in splitter.feed(piece)], splitter.rest()
+
+    whole = b"".join(parts)
+    assert cut([whole]) == cut([whole[at : at + 1] for at in range(len(whole))])

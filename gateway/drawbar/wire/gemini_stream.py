@@ -13,7 +13,7 @@ Every chunk is a whole response with the parts that are new. The rules:
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 from drawbar.wire.dialect import BadBody, Response
 from drawbar.wire.gemini_names import get, spelled
@@ -24,6 +24,8 @@ from drawbar.wire.tolerant import dump, load_message
 _TEXT: Final = frozenset({"text", "thought", "thoughtSignature", "thought_signature"})
 _COUNTS: Final = frozenset({"usageMetadata", "usage_metadata", "modelVersion", "responseId"})
 _SIGNATURE: Final = "thoughtSignature"
+_LITTLE: Final = frozenset({"index"})
+"""What a candidate says beside its content that need not be kept again."""
 
 
 class GeminiAssembler:
@@ -68,6 +70,8 @@ class GeminiAssembler:
         content = new.pop("content", None)
         if isinstance(content, dict) and content:
             self._content(known.setdefault("content", {}), content)
+        if new.keys() <= _LITTLE and (not new or "index" in known):
+            return  # as in most chunks
         tokens = get(new, "logprobsResult")
         if isinstance(tokens, dict) and isinstance(so_far := get(known, "logprobsResult"), dict):
             _grow(so_far, tokens)
@@ -87,7 +91,7 @@ class GeminiAssembler:
     def _add(self, parts: list[Any], new: Any) -> None:
         last = parts[-1] if parts else None
         if _is_text(new):
-            if isinstance(last, dict) and _is_text(last) and _goes_on(last, new):
+            if _is_text(last) and _goes_on(last, new):
                 self._growing.add(last, "text", new.pop("text"))
                 last |= new
                 return
@@ -146,7 +150,7 @@ def _update(known: dict[str, Any], new: dict[str, Any], *, merged: tuple[str, ..
             known[key] = value
 
 
-def _is_text(part: Any) -> bool:
+def _is_text(part: Any) -> TypeGuard[dict[str, Any]]:
     return (
         isinstance(part, dict)
         and isinstance(part.get("text"), str | Pieces)
@@ -155,7 +159,8 @@ def _is_text(part: Any) -> bool:
 
 
 def _goes_on(last: dict[str, Any], new: dict[str, Any]) -> bool:
-    return bool(last.get("thought")) == bool(new.get("thought")) and not get(last, _SIGNATURE)
+    plain = len(last) == 1 and len(new) == 1
+    return plain or (bool(last.get("thought")) == bool(new.get("thought")) and not get(last, _SIGNATURE))
 
 
 def _grow(known: dict[str, Any], new: dict[str, Any]) -> None:

@@ -29,13 +29,8 @@ class EventSplitter:
 
     def feed(self, chunk: bytes) -> list[bytes]:
         """The events that are complete now, their ends included. Raises `BadBody` when one grows past all measure."""
-        if (
-            not self._buffer
-            and chunk.endswith(b"\n\n")
-            and chunk.find(b"\n\n") == len(chunk) - 2
-            and b"\r" not in chunk
-        ):
-            return [chunk]  # the usual case: an event comes by itself
+        if not self._buffer and _is_one(chunk):
+            return [chunk]  # the usual case
         buffer = self._buffer + chunk if self._buffer else chunk
         events: list[bytes] = []
         at = 0
@@ -57,13 +52,21 @@ class EventSplitter:
         return rest
 
 
+def _is_one(chunk: bytes) -> bool:
+    """Whether a chunk is one event and nothing else, which can be seen without looking for ends of lines."""
+    size = len(chunk)
+    if chunk.endswith(b"\n\n"):
+        return chunk.find(b"\n\n") == size - 2 and b"\r" not in chunk
+    return chunk.endswith(b"\r\n\r\n") and chunk.find(b"\r") == size - 4 and chunk.find(b"\n") == size - 3
+
+
 def payload(event: bytes) -> bytes | None:
     """The event's data; None for one without (a comment, say)."""
     start = event.find(b"\n") + 1 if event.startswith(b"event:") else 0
     if event.startswith(b"data: ", start) and event.find(b"\r", 0, start) < 0:
-        line = event[start + 6 :].rstrip(b"\r\n")
-        if b"\n" not in line and b"\r" not in line:
-            return line
+        stop = len(event) - (2 if event.endswith(b"\n\n") else 4 if event.endswith(b"\r\n\r\n") else 0)
+        if event.find(b"\n", start, stop) < 0 and event.find(b"\r", start, stop) < 0:
+            return event[start + 6 : stop]
     found = [_value(line) for line in _LINE.split(event.removeprefix(b"\xef\xbb\xbf")) if _is_data(line)]
     return b"\n".join(found) if found else None
 
