@@ -148,7 +148,8 @@ async def test_signals_have_the_server_read_again_and_stop_in_order(tmp_path: Pa
     async def ask(http: aiohttp.ClientSession) -> str:
         async with http.post(server.url + "/v1/chat/completions", json={"model": "a", "messages": HI}) as response:
             body = await response.json()
-            return body["choices"][0]["message"]["content"] if response.status == 200 else body["error"]["code"]
+            found = body["choices"][0]["message"]["content"] if response.status == 200 else body["error"]["code"]
+            return str(found)
 
     held = Held(provider)
     held.go_on.set()

@@ -86,3 +86,18 @@ async def test_opening_a_session_that_cannot_be_recorded_is_a_503(serve: MakeHou
         response = await house.post(None, {}, path="/api/sessions")
         assert (response.status, (await response.json())["error"]["code"]) == (503, "store_unavailable")
         disk.full = False
+
+
+async def test_in_best_effort_mode_a_store_that_cannot_be_read_stops_nobody(
+    serve: MakeHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreadable(*_: object) -> None:
+        raise StoreError("the database is gone")
+
+    before = [{"role": "user", "content": "long ago"}, {"role": "assistant", "content": "what this gateway never heard"}, *HI]
+    for recording, status in (("best-effort", 200), ("required", 503)):
+        async with serve(settings=Settings(recording=recording)) as house:  # type: ignore[arg-type]  # one of its two
+            assert (await house.post(None, {"model": "m", "messages": HI})).status == 200
+            with monkeypatch.context() as broken:
+                broken.setattr(Store, "conversation", unreadable)
+                assert (await house.post(None, {"model": "m", "messages": before})).status == status

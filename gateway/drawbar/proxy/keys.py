@@ -18,6 +18,7 @@ from typing import Final
 
 import anyio.to_thread
 
+from drawbar.errors import StoreError
 from drawbar.ids import digest, new_id
 from drawbar.proxy.refused import Refused
 from drawbar.record.client_keys import MINUTE, Grant, KeyTable, Used, grant_of
@@ -141,15 +142,24 @@ class KeyRing:
         """Whether there are keys, so that clients must show one. Raises `StoreError`."""
         looked, required = self._required
         if time.monotonic() - looked > 5 * LOOK:
-            required = await anyio.to_thread.run_sync(self._table.any)
-            self._required = time.monotonic(), required
+            try:
+                required = await anyio.to_thread.run_sync(self._table.any)
+            except StoreError:
+                if looked == -math.inf:
+                    raise
+            self._required = time.monotonic(), required  # what was true last, where the store cannot be asked
         return required
 
     async def _holder(self, name: bytes) -> Holder | None:
         looked, holder = self._holders.get(name, (-math.inf, None))
         if time.monotonic() - looked > LOOK:
             self._holders[name] = time.monotonic(), holder  # one look for all that ask meanwhile
-            holder = await anyio.to_thread.run_sync(self._look, name, holder)
+            try:
+                holder = await anyio.to_thread.run_sync(self._look, name, holder)
+            except StoreError:
+                if holder is None:
+                    del self._holders[name]
+                    raise
             self._holders[name] = time.monotonic(), holder
             while len(self._holders) > _MOST:
                 self._holders.popitem(last=False)

@@ -15,7 +15,7 @@ from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import anyio.to_thread
 
@@ -35,6 +35,7 @@ from drawbar.wire.identity import Identity
 from drawbar.wire.message import Message, Text, ToolResult
 
 _log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 SHARED: Final = 200_000
 """Messages, and calls, that are remembered of all live sessions of one client that are told apart by content."""
@@ -171,13 +172,13 @@ class LiveSessions:
         """Whether no other gateway has ended a session; asked now and then, where there may be others."""
         if not self._store.shared or time.monotonic() - session.checked < CHECKED:
             return True
-        return await self._sessions.still_open(session)
+        return await self._told(self._sessions.still_open(session), True)
 
     async def _caught_up(self, session: Session, client: _Client, dialect: Dialect, there: Placed) -> bool:
         """Whether a session is as this gateway knows it; if not, it does now."""
         fresh = await self._goes_on(session)
         if fresh and session.stop is None and client.tree.lacks_reply(dialect, there.path, there.messages):
-            fresh = not await self._sessions.refresh(session)
+            fresh = not await self._told(self._sessions.refresh(session), False)
         if session.stop is not None:
             client.tree.forget((session,))
         return fresh
@@ -189,7 +190,7 @@ class LiveSessions:
             there = placed(dialect, request, session.graph, session.replies)
             unknown = request.previous is not None and there.known is None
             lacks = unknown or session.tree.lacks_reply(dialect, there.path, there.messages)
-            if lacks and await self._sessions.refresh(session) and unknown:
+            if lacks and await self._told(self._sessions.refresh(session), False) and unknown:
                 again = placed(dialect, request, session.graph, session.replies)
                 there = replace(again, rows=[*there.rows, *again.rows])
         except BadBody:
@@ -230,7 +231,17 @@ class LiveSessions:
         if task is None:
             task = self._finding[what] = asyncio.create_task(self._sessions.again(name, path))
             task.add_done_callback(lambda _: self._finding.pop(what, None))
-        return await asyncio.shield(task)
+        return await self._told(asyncio.shield(task), None)
+
+    async def _told(self, answer: Awaitable[T], otherwise: T) -> T:
+        """What the store says; where it cannot be asked, a best-effort gateway goes on without. Raises `StoreError`."""
+        try:
+            return await answer
+        except StoreError as error:
+            if self._must_know:
+                raise
+            _log.error("The store could not be asked what it knows of a session: %s", error)
+            return otherwise
 
     def _client(self, scope: bytes) -> _Client:
         client = self._clients.pop(scope, None) or _Client()
@@ -242,6 +253,7 @@ class LiveSessions:
     def settle(self, settings: Settings) -> None:
         """From now on, these settings hold."""
         self._idle = settings.live_idle
+        self._must_know = settings.recording == "required"
         self._stop_tools, self._stop_grace = settings.stop_tools, settings.stop_grace
 
     async def start(self) -> None:
