@@ -252,6 +252,7 @@ async def test_what_a_hook_redacts_does_not_reach_the_cassette(desk: Desk, tmp_p
     (recording,) = read(path)[1]
     assert recording.arguments == {"id": 7, "note": "[key]"}
     assert "sk-secret" not in bodies(path)
+    assert await visit(desk, CassetteServer(cassette=path), calls) == ["order 7: paid"]  # with the secret asked, too
 
 
 async def test_servers_of_one_cassette_share_a_world(desk: Desk, tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ class Deck:
         """Each server as the cassette names it, and as the environment does."""
         self._several = len(servers) > 1
         self._live_tools: dict[str, list[Json]] = {}
-        self._tape = Tape(header, recordings, self._names, Counting(cassette.ignore), self.is_read_only)
+        self._tape = Tape(header, recordings, self._names, Counting(cassette.ignore), self.is_read_only, redact)
         self._closest = ClosestCalls(self._tape)
         self._seats: dict[str, _Seat] = {}
 

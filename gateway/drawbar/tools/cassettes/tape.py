@@ -10,11 +10,13 @@ import random
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final, TypeAlias
 
+import orjson
+
+from drawbar.record.redaction import Redact
 from drawbar.tools.cassettes.counting import Counting
-from drawbar.tools.cassettes.format import Header, Recording, read
+from drawbar.tools.cassettes.format import Header, Recording
 
 UNKNOWN: Final = -1
 """The number of what no recording has."""
@@ -114,11 +116,14 @@ class Tape:
         names: Mapping[str, str],
         counting: Counting,
         is_read_only: Callable[[str, str], bool],
+        redact: Redact | None = None,
     ) -> None:
-        """`is_read_only`: of a server (as the environment names it) and a tool."""
+        """`is_read_only`: of a server (as the environment names it) and a tool. `redact`: what the recorded arguments
+        may have passed before they were kept."""
         self.header = header
         self.counting = counting
         self.is_read_only = is_read_only
+        self._redact = redact
         self.tracks: list[Track] = []
         self.by_task: dict[str, list[Track]] = defaultdict(list)
         self.tools: dict[tuple[str, str], list[Take]] = defaultdict(list)
@@ -133,16 +138,13 @@ class Tape:
         self._named_after: dict[tuple[int, str, str], int] = {}
         self._lay(recordings, names)
 
-    @classmethod
-    def load(
-        cls, path: Path, names: Mapping[str, str], counting: Counting, is_read_only: Callable[[str, str], bool]
-    ) -> Tape:
-        """Read and index a file. Raises `ConfigurationError`."""
-        return cls(*read(path), names, counting, is_read_only)
-
     def call(self, server: str, tool: str, arguments: Mapping[str, Any]) -> int:
         """The number of what is asked for; `UNKNOWN` where no recording asks for it."""
-        return self._calls.get((server, tool, self.counting.key(tool, arguments)), UNKNOWN)
+        number = self._calls.get((server, tool, self.counting.key(tool, arguments)), UNKNOWN)
+        if number == UNKNOWN and self._redact is not None:
+            kept = _redacted(arguments, self._redact)
+            number = self._calls.get((server, tool, self.counting.key(tool, kept)), UNKNOWN)
+        return number
 
     def after(self, history: int, call: int) -> int:
         """A history that goes on with this write; `UNKNOWN` where no recording has it."""
@@ -225,6 +227,15 @@ class Tape:
     @staticmethod
     def _grown(histories: dict[Any, int], step: Any) -> int:
         return histories.setdefault(step, len(histories) + 1)
+
+
+def _redacted(arguments: Mapping[str, Any], redact: Redact) -> Mapping[str, Any]:
+    """Arguments as they would have been kept; as they are, where the hook leaves nothing that can be read."""
+    try:
+        kept = orjson.loads(redact(orjson.dumps(arguments)))
+    except Exception:
+        return arguments
+    return kept if isinstance(kept, dict) else arguments
 
 
 _MASK: Final = 2**64 - 1
