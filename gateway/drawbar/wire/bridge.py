@@ -11,20 +11,20 @@ from drawbar.ids import new_id
 from drawbar.wire.chat_message import normal
 from drawbar.wire.chat_writer import objects
 from drawbar.wire.dialect import Response, Usage
-from drawbar.wire.gemini_live import GeminiLive
-from drawbar.wire.live import Live, Spoken
+from drawbar.wire.gemini_speech import GeminiSpeech
 from drawbar.wire.message import Block, Message, Reasoning, Text, ToolUse
-from drawbar.wire.messages_live import MessagesLive
-from drawbar.wire.responses_live import ResponsesLive
+from drawbar.wire.messages_speech import MessagesSpeech
+from drawbar.wire.responses_speech import ResponsesSpeech
 from drawbar.wire.route import CHAT
+from drawbar.wire.speech import Speech, Spoken
 from drawbar.wire.token_view import Tokens, read_tokens
 from drawbar.wire.tolerant import dump, load_object
 from drawbar.wire.translator import Chat, Said, Translator
 
-_LIVE: Final[Mapping[str, Callable[[Mapping[str, Any]], Live]]] = {
-    "messages": MessagesLive,
-    "responses": ResponsesLive,
-    "gemini": GeminiLive,
+_SPEECHES: Final[Mapping[str, Callable[[Mapping[str, Any]], Speech]]] = {
+    "messages": MessagesSpeech,
+    "responses": ResponsesSpeech,
+    "gemini": GeminiSpeech,
 }
 _REASONING: Final = ("reasoning_content", "reasoning")
 _NOBODY: Final = b'{"role":"assistant"}'
@@ -43,7 +43,7 @@ class Bridge:
         self._came: Response | None = None
         """The answer, if it came whole."""
         nothing = Response(_NOBODY, None, Usage(), b"{}")
-        self._live = _LIVE[dialect](self._answer(nothing, Message("assistant", ())))
+        self._speech = _SPEECHES[dialect](self._answer(nothing, Message("assistant", ())))
         self._begun = False
         self._spoken: list[tuple[Spoken, list[str]]] = []
         self.lost: list[str] = list(dict.fromkeys((*asked.lost, *asked.unsaid)))
@@ -58,13 +58,13 @@ class Bridge:
         """One chunk's payload; those that follow from it. Words are passed on at once, calls once they are whole."""
         spoken = _spoken(data)
         self._chunks.feed(data)
-        found: list[bytes] = [] if self._begun else self._live.begun()
+        found: list[bytes] = [] if self._begun else self._speech.begun()
         self._begun = True
         for kind, piece in spoken:
             if not self._spoken or self._spoken[-1][0] is not kind:
                 self._spoken.append((kind, []))
             self._spoken[-1][1].append(piece)
-            found += self._live.more(kind, piece)
+            found += self._speech.more(kind, piece)
         return found
 
     def end(self) -> list[bytes]:
@@ -74,7 +74,7 @@ class Bridge:
         said = normal(response.message or _NOBODY)
         blocks: list[Block] = [kind("".join(pieces)) for kind, pieces in self._spoken]
         blocks += self._named(said).tool_uses
-        return self._live.ended(self._answer(response, Message("assistant", tuple(blocks))))
+        return self._speech.ended(self._answer(response, Message("assistant", tuple(blocks))))
 
     @property
     def tokens(self) -> Tokens | None:

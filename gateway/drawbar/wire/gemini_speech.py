@@ -7,11 +7,11 @@ from typing import Any
 
 from drawbar.wire.chat_writer import objects
 from drawbar.wire.gemini_translator import part
-from drawbar.wire.live import Spoken
+from drawbar.wire.speech import Spoken
 from drawbar.wire.tolerant import dump
 
 
-class GeminiLive:
+class GeminiSpeech:
     """One stream: each piece a chunk; calls, the reason to stop and the counts come with the last."""
 
     def __init__(self, opening: Mapping[str, Any]) -> None:

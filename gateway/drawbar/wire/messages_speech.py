@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from drawbar.wire.chat_writer import objects
-from drawbar.wire.live import Spoken
 from drawbar.wire.message import Reasoning
 from drawbar.wire.messages_translator import block, block_events
+from drawbar.wire.speech import Spoken
 from drawbar.wire.tolerant import dump
 
 
-class MessagesLive:
+class MessagesSpeech:
     """One stream: blocks open and close one after another."""
 
     def __init__(self, opening: Mapping[str, Any]) -> None:

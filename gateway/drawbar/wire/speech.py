@@ -11,7 +11,7 @@ Spoken: TypeAlias = type[Text] | type[Reasoning]
 """What a piece of a reply is: words, or thoughts before them."""
 
 
-class Live(Protocol):
+class Speech(Protocol):
     """One stream of one dialect, as the payloads of its events."""
 
     def begun(self) -> list[bytes]:

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from drawbar.wire.chat_writer import objects
-from drawbar.wire.live import Spoken
 from drawbar.wire.message import Text
 from drawbar.wire.responses_events import beginning, ending, item_events
 from drawbar.wire.responses_translator import item
+from drawbar.wire.speech import Spoken
 from drawbar.wire.tolerant import dump
 
 
-class ResponsesLive:
+class ResponsesSpeech:
     """One stream: items are added and done one after another, and every event has a number."""
 
     def __init__(self, opening: Mapping[str, Any]) -> None:
