@@ -224,3 +224,12 @@ def test_the_schema_is_for_editors() -> None:
     properties = schema["$defs"]["Configuration"]["properties"]
     assert properties["port"]["description"].startswith("Port to listen on")
     assert schema["$defs"]["UpstreamTable"]["additionalProperties"] is False
+
+
+def test_the_example_is_right() -> None:
+    example = Path(__file__).parents[2] / "examples" / "drawbar.toml"
+    effective = read_configuration(example, variables={})
+    parts = parts_of(effective)
+    assert [target.label for target in parts.models.targets("support", session="s")][-1] == "openai/gpt-5-mini"
+    assert parts.redact is not None
+    assert parts.redact(b'"to ada@sea.org"') == b'"to [email]"'
