@@ -31,6 +31,9 @@ NEEDS_A_RUN = {
     "drawbar show SESSION",
     "drawbar compare RUN RUN",
     "drawbar run --resume RUN",
+    "drawbar sessions --where 'reward < 0.5 and tool_calls > 20 and started > 7d'",
+    "drawbar stats --by model,day",
+    "drawbar score examples/word_lengths.py --where 'environment = word_lengths'",
 }
 SERVES = {"drawbar serve servers/wiki_search"}
 INSTALLS = {"drawbar harness install codex", "drawbar run servers/wiki_search --harness codex --model gpt-5-mini"}
