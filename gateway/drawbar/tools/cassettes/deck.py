@@ -64,11 +64,11 @@ class Deck:
 
     def tools(self, server: str) -> list[Json]:
         """The tools as they were listed when the cassette was recorded."""
-        return self._header.tools(self._recorded_name(server))
+        return self._header.tools(self.recorded_name(server))
 
     def instructions(self, server: str) -> str | None:
         """What the server said of itself then."""
-        said = self._header.servers[self._recorded_name(server)].get("instructions")
+        said = self._header.servers[self.recorded_name(server)].get("instructions")
         return said if isinstance(said, str) else None
 
     def lists_live(self, server: str, tools: list[Json]) -> None:
@@ -79,7 +79,7 @@ class Deck:
         """Whether a tool only reads: by its server's word, live or recorded, or by configuration."""
         if any(fnmatchcase(tool, p) or fnmatchcase(f"{server}.{tool}", p) for p in self.cassette.read_only):
             return True
-        tools = self._live_tools.get(server) or self._header.servers[self._recorded_name(server)].get("tools") or ()
+        tools = self._live_tools.get(server) or self._header.servers[self.recorded_name(server)].get("tools") or ()
         return is_marked_read_only(tools, tool)
 
     def find(self, server: str, request: ToolRequest) -> Found | None:
@@ -132,9 +132,6 @@ class Deck:
 
     def recorded_name(self, server: str) -> str:
         """The server as the cassette names it."""
-        return self._recorded_name(server)
-
-    def _recorded_name(self, server: str) -> str:
         return next(recorded for recorded, name in self._names.items() if name == server)
 
     def _seat(self, caller: Caller) -> _Seat:
