@@ -41,7 +41,7 @@ def read_labels(dialect: str, headers: Mapping[bytes, bytes], query: str, envelo
         found |= _of({name: given.get(PARAMETER + name) for name in (*_NAMED, "tags", "metadata")})
     if any(name.startswith(HEADER) for name in headers):
         raw = {name: headers.get(HEADER + name.encode()) for name in (*_NAMED, "tags", "metadata")}
-        found |= _of({name: value and value.decode("utf-8", "replace") for name, value in raw.items()})
+        found |= _of({name: value.decode("utf-8", "replace") for name, value in raw.items() if value})
     return found
 
 
