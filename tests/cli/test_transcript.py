@@ -201,7 +201,10 @@ def test_all_that_was_said_in_other_conversations_is_shown_when_asked_for() -> N
 
 
 def test_the_conversations_are_json_by_the_ids_of_their_calls() -> None:
-    assert as_json(agents_at_work())["threads"] == [
+    told = as_json(agents_at_work())
+    replies = {call["id"]: call["reply"] for call in told["calls"]}
+    assert [branch[-1] for branch in told["branch_nodes"]] == [replies[id] for id in ("call_0", "call_2", "call_3")]
+    assert told["threads"] == [
         {"name": "main", "kind": "main", "parent": None, "tool_use_id": None, "calls": ["call_1", "call_3"]},
         {"name": "side call 1", "kind": "side", "parent": None, "tool_use_id": None, "calls": ["call_0"]},
         {"name": "sub-agent 1", "kind": "sub_agent", "parent": "main", "tool_use_id": "use", "calls": ["call_2"]},

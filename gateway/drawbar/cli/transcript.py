@@ -242,7 +242,10 @@ def _time(seconds: float) -> str:
 
 
 def as_json(trajectory: Trajectory) -> dict[str, Any]:
-    """The session for `--json`: messages as their dialect said them, calls, tool calls, scores, health."""
+    """The session for `--json`: messages as their dialect said them, calls, tool calls, scores, health.
+
+    `branch_nodes` names each message of `branches` as the `request` (its last message) and `reply` of calls name them.
+    """
     return {
         "session": trajectory.id, "origin": trajectory.origin, "continues": trajectory.continues,
         "run": trajectory.run, "environment": trajectory.environment,
@@ -252,6 +255,7 @@ def as_json(trajectory: Trajectory) -> dict[str, Any]:
         "stop": trajectory.stop, "error": trajectory.error, "started": trajectory.started, "ended": trajectory.ended,
         "reward": trajectory.reward, "completion": trajectory.completion, "metadata": dict(trajectory.metadata),
         "branches": [[_body(node.body) for node in branch] for branch in trajectory.branches],
+        "branch_nodes": [[node.id.hex() for node in branch] for branch in trajectory.branches],
         "calls": _fields(trajectory.calls, {"message", "tools", "request_envelope", "response_envelope", "reply_body"}),
         "tool_calls": _fields(trajectory.tool_calls, set()),
         "threads": [thread_to_json(thread) for thread in trajectory.threads],
