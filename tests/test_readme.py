@@ -35,7 +35,7 @@ NEEDS_A_RUN = {
     "drawbar stats --by model,day",
     "drawbar score examples/word_lengths.py --where 'environment = word_lengths'",
 }
-SERVES = {"drawbar serve servers/wiki_search"}
+SERVES = {"drawbar serve servers/wiki_search", "drawbar serve --config examples/drawbar.toml"}
 INSTALLS = {"drawbar harness install codex", "drawbar run servers/wiki_search --harness codex --model gpt-5-mini"}
 """Run by the agents' own tests, where they are installed."""
 ASKS_A_PROVIDER = {command for command in COMMANDS if "--model" in command} - INSTALLS
