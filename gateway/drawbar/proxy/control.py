@@ -7,9 +7,10 @@
                                            by what the session's client calls it
     GET  /api/sessions/{id}/trajectory     as `trajectory_to_json` writes it
     POST /api/sessions/{id}/scores         {"scores": [{"name", "value", ...}]} (a ScoreRow's fields) -> {"ids": [...]}
-    POST /api/sessions/{id}/feedback       {"thumbs": "up" | "down", "score", "name", "correction", "comment"} -> {"session",
-                                           "call", "ids"}; also by the id that an answer had, or by the `session` of a
-                                           client's metadata, and with the key that the session's requests showed
+    POST /api/sessions/{id}/feedback       {"thumbs": "up" | "down", "score", "name", "correction", "comment"} ->
+                                           {"session", "call", "ids"}; also by the id that an answer had, or by
+                                           the `session` of a client's metadata, and with the key that the
+                                           session's requests showed
     PUT  /api/runs/{id}                    a RunRow -> {}
     GET  /api/runs/{id}                    -> a RunRow, of the one run whose id begins so
     GET  /api/runs/{id}/trajectories       {"trajectories": [...]}

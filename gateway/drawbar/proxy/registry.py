@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
@@ -17,21 +17,17 @@ import orjson
 
 from drawbar.errors import StoreError, UnknownName
 from drawbar.ids import digest, new_id, new_key
+from drawbar.proxy.recalling import counted, recalled
 from drawbar.record.graph import SessionGraph
-from drawbar.record.replies import Reply
 from drawbar.record.rows import Row, SessionRow
-from drawbar.record.stitching import Place, Turn
 from drawbar.sessions import Session, SessionSpec
 from drawbar.task import Limits, Task
-from drawbar.wire import DIALECTS
-from drawbar.wire.dialect import BadBody
 from drawbar.wire.tolerant import dump
 
 if TYPE_CHECKING:
     from drawbar.environment import Environment
     from drawbar.record.recorder import Recorder
     from drawbar.record.store import Store
-    from drawbar.trajectory import Call, Trajectory
 
 _ENDED_KEPT: Final = 10_000
 _TRUSTED: Final = 5.0
@@ -132,8 +128,8 @@ class Sessions:
             return False
         past = await anyio.to_thread.run_sync(self._store.trajectory, session.id)
         new = [call for call in past.calls if call.status != "started" and call.id not in session.known]
-        _count(session, past, new)
-        _recall(session, past, {call.id for call in new})
+        counted(session, past, new)
+        recalled(session, past, {call.id for call in new})
         return True
 
     async def _trusted(self, session: Session) -> bool:
@@ -307,8 +303,8 @@ class Sessions:
             config.get("sampling", {}),
         )
         past = await anyio.to_thread.run_sync(self._store.trajectory, row.id)
-        _count(session, past, past.calls)
-        _recall(session, past, {call.id for call in past.calls})
+        counted(session, past, past.calls)
+        recalled(session, past, {call.id for call in past.calls})
         return session
 
     def _remember(self, session: Session) -> None:
@@ -333,42 +329,6 @@ class Sessions:
             self._ended[name] = stop
             while len(self._ended) > _ENDED_KEPT:
                 self._ended.popitem(last=False)
-
-
-def _count(session: Session, past: Trajectory, new: Sequence[Call]) -> None:
-    """Add to a session what calls came to that it did not know of."""
-    session.turns += sum(call.status == "answered" for call in new)
-    session.tokens += sum((call.prompt_tokens or 0) + (call.completion_tokens or 0) for call in new)
-    session.cost += sum(call.cost or 0.0 for call in new)
-    session.calls = max([session.calls, *(call.seq + 1 for call in past.calls)])
-    session.tool_calls = max([session.tool_calls, *(call.seq + 1 for call in past.tool_calls)])
-
-
-def _recall(session: Session, past: Trajectory, new: Set[str]) -> None:
-    """Let requests go on from what was said before, as far as it is new here."""
-    turns: dict[str, Turn[Session]] = {}
-    for call in past.calls:
-        if call.id not in new:
-            turns |= {turn.call: turn for turn in session.tree.same(call.request) if turn.call == call.id}
-            continue
-        turn = turns[call.id] = Turn(call.id, session, call.request, call.thread, open=False)
-        if call.status != "started":  # such a one may still be answered, by another gateway
-            session.known.add(call.id)
-        turn.answered = call.status == "answered"
-        session.tree.add(turn, Place(turns.get(call.follows or "")))
-        if call.reply is not None and call.reply_body is not None:
-            session.tree.replied(turn, call.reply, DIALECTS.get(call.dialect), call.reply_body)
-        asked = past.nodes.get(call.request or b"")
-        if asked is not None and asked.dialect in DIALECTS:
-            last = DIALECTS[asked.dialect], asked.body
-            turn.begun = last if asked.message.role == "assistant" else None
-            if not turn.answered:
-                session.tree.broke_off(turn, asked.parent, *last)
-        node = past.nodes.get(call.reply or b"")
-        if node is not None and call.response_envelope is not None:
-            with suppress(BadBody):
-                names = DIALECTS[call.dialect].names(call.response_envelope)
-                session.replies.note(names, Reply(node.id, node.depth))
 
 
 def _object(raw: bytes) -> dict[str, Any]:
