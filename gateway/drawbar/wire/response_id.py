@@ -21,6 +21,6 @@ def response_id(envelope: bytes) -> str | None:
         values = fields(envelope)
         raw = next((values[name] for name in _FIELDS if name in values), None)
         found = None if raw is None else msgspec.json.decode(raw)
-    except (BadBody, msgspec.DecodeError):
+    except (BadBody, msgspec.DecodeError, UnicodeDecodeError):
         return None
     return found if isinstance(found, str) and 0 < len(found) <= LONGEST and found.isprintable() else None
