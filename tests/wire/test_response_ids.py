@@ -18,7 +18,7 @@ from drawbar.wire.response_id import LONGEST, response_id
         (b'{"id":"' + b"x" * (LONGEST + 1) + b'"}', None),
         (b'{"id":"half \xed\xa0\x80"}', None),
         (b'{"id":"\xff"}', None),
-        (b'{"id":"\\ud800"}', None),
+        (b'{"id":"\\ud800"}', "\ufffd"),
         (b"[]", None),
         (b"", None),
     ],
