@@ -194,14 +194,15 @@ Worked: TypeAlias = Callable[[str, str], Coroutine[Any, Any, Outcome]]
 
 
 @pytest.fixture
-def worked(house: House) -> Worked:
-    """An agent of a Python framework, by its name and dialect: its program as a user would have written it."""
+def worked(request: pytest.FixtureRequest, house: House) -> Worked:
+    """The agent of a Python framework that is the test's parameter `name`: its program as a user would write it."""
+    wanted = request.node.callspec.params["name"]
+    if not harness_factory(wanted).install.installed:
+        pytest.skip(f"not installed: drawbar harness install {wanted}")
 
     async def run(
         name: str, dialect: str = "chat", prompt: str = "Is it raining in Ghent, Bath and Bruges?"
     ) -> Outcome:
-        if not harness_factory(name).install.installed:
-            pytest.skip(f"not installed: drawbar harness install {name}")
         task = Task(key="live", prompt="Is it raining in Ghent, Bath and Bruges?")
         assignment = Assignment(
             session=f"live-{id(task)}", key="sk-user", base_url=house.url, mcp_url=house.mcp_url, model="scripted",

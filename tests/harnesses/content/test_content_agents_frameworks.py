@@ -76,9 +76,12 @@ async def test_what_a_clients_library_asks_again_is_one_turn(
     ]  # fmt: skip
 
 
-async def test_a_program_whose_library_asks_only_once_ends_with_the_refusal(house: House, worked: Worked) -> None:
+@pytest.mark.parametrize("name", ["strands"])
+async def test_a_program_whose_library_asks_only_once_ends_with_the_refusal(
+    house: House, worked: Worked, name: str
+) -> None:
     house.model.lines = [LOOK, Failure(500), BOTH, DONE]
-    assert (await worked("strands", "gemini")).stop == "agent_failed"
+    assert (await worked(name, "gemini")).stop == "agent_failed"
     assert [status for status, _, _ in tree(await house.session())] == ["answered", "failed"]
 
 
