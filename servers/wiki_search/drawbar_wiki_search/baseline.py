@@ -18,7 +18,7 @@ async def baseline(
 ) -> Mapping[str, Any]:
     """Search for the question's key terms, read the best pages' sections, answer with the best span."""
     turn = sum(message["role"] == "assistant" for message in messages)
-    asked = transcript.question(messages)
+    asked = transcript.question(messages if task is None else task.messages)  # agents put words of their own before it
     so_far = transcript.used(messages)
     if turn == 0:
         return transcript.call(turn, ("search_pages", {"query": " ".join(key_terms(asked)), "limit": _PAGES}))

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from drawbar import Environment, Limits
+from drawbar.testing import for_agents
 from drawbar_wiki_search.baseline import baseline
 from drawbar_wiki_search.corpus import QUESTIONS, open_corpus
 from drawbar_wiki_search.index import WikiIndex
@@ -45,6 +46,6 @@ def load_environment(
         judge=JUDGE if scorer == "judge" else None,
         system=SYSTEM,
         limits=Limits(turns=20),
-        models={"baseline": baseline, "oracle": oracle},
+        models={"baseline": for_agents(baseline), "oracle": for_agents(oracle)},
         default_model="baseline",
     )

@@ -12,6 +12,7 @@ from drawbar import Model, Task
 from drawbar_wiki_search.answers import matches
 from drawbar_wiki_search.baseline import baseline
 from drawbar_wiki_search.corpus import QUESTIONS, open_corpus
+from drawbar_wiki_search.environment import load_environment
 from drawbar_wiki_search.oracle import oracle
 from drawbar_wiki_search.questions import load_questions
 from drawbar_wiki_search.spans import Passage, best_span, key_terms
@@ -70,3 +71,24 @@ def test_the_best_span_is_of_the_kind_that_was_asked_for() -> None:
 
 def test_without_passages_there_is_no_span() -> None:
     assert best_span("Who?", []) is None
+
+
+async def test_the_baseline_asks_the_tasks_question_whatever_an_agent_says_before_it() -> None:
+    task = TASKS[0]
+    said = [{"role": "user", "content": "You work in /tmp, in a bash shell."}, *task.messages]
+    assert await baseline(said, [], task) == await baseline(task.messages, [], task)
+
+
+async def test_both_models_read_results_that_an_agent_tells_as_the_users_words() -> None:
+    """As smolagents does; an agent's tools have names of their own."""
+    task, models = TASKS[0], load_environment().models
+    use = {"id": "call_0_0", "type": "function", "function": {"name": "search_pages", "arguments": {"query": "x"}}}
+    told = [
+        *task.messages,
+        {"role": "assistant", "content": f"Calling tools:\n{[use]}"},
+        {"role": "user", "content": "Observation:\n1. X-rays (page_id: x-rays)\n   Seen in 1895."},
+    ]
+    tools = [{"type": "function", "function": {"name": "wiki_view_sections", "parameters": {"type": "object"}}}]
+    for name in ("baseline", "oracle"):
+        reply = await models[name](told, tools, task)
+        assert [call["function"]["name"] for call in reply["tool_calls"]] == ["wiki_view_sections"]
