@@ -10,7 +10,7 @@ from drawbar.wire import DIALECTS
 from drawbar.wire.dialect import BadBody, Dialect
 from drawbar.wire.message import ToolUse
 from drawbar.wire.route import CHAT_TURN, read_route
-from drawbar.wire.tolerant import DEEPEST, dump, load
+from drawbar.wire.tolerant import DEEPEST, dump, load, whole
 
 ALL = pytest.mark.parametrize("dialect", DIALECTS.values(), ids=DIALECTS.keys())
 
@@ -71,3 +71,9 @@ def test_a_query_is_passed_on_as_it_came_but_for_what_no_url_has() -> None:
     route = read_route("/v1/messages", "beta=true&x=%zz+a&y=\xff \x01")
     assert route is not None
     assert route.below("m") == "messages?beta=true&x=%zz+a&y=%FF%20%01"
+
+
+def test_halves_of_characters_in_something_too_deep_are_not_looked_for() -> None:
+    deep = b'["\\ud83d",' + nested(900) + b"]"
+    with pytest.raises(BadBody, match="nested too deeply"):
+        whole(load(deep))

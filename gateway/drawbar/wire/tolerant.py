@@ -45,10 +45,7 @@ def load_whole(data: bytes) -> Any:
     try:
         return orjson.loads(data)
     except orjson.JSONDecodeError:
-        try:
-            return whole(load(data))
-        except RecursionError as error:
-            raise BadBody("it is nested too deeply") from error
+        return whole(load(data))
 
 
 def load_message(data: bytes, *, mend: bool = False) -> Any:
@@ -82,7 +79,7 @@ def dump(value: Any, *, sort: bool = False) -> bytes:
     except TypeError:
         try:
             return orjson.dumps(whole(value), option=option)
-        except (TypeError, RecursionError) as error:
+        except TypeError as error:
             raise BadBody("it is nested too deeply") from error
 
 
@@ -96,13 +93,21 @@ def depth(value: Any) -> int:
 
 
 def whole(value: Any) -> Any:
-    """The value with halves of surrogate pairs that came together joined, and those that stayed alone replaced."""
+    """The value with halves of surrogate pairs that came together joined, and those that stayed alone replaced. Raises
+    `BadBody` when it is nested too deeply."""
+    try:
+        return _whole(value)
+    except RecursionError as error:
+        raise BadBody("it is nested too deeply") from error
+
+
+def _whole(value: Any) -> Any:
     if isinstance(value, str):
         return value if _proper(value) else value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if isinstance(value, list):
-        return [whole(item) for item in value]
+        return [_whole(item) for item in value]
     if isinstance(value, dict):
-        return {whole(key): whole(item) for key, item in value.items()}
+        return {_whole(key): _whole(item) for key, item in value.items()}
     return value
 
 
