@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Connection, create_engine, text
 
 from drawbar.errors import ConfigurationError, StoreError, StoreVersionError
-from drawbar.record import schema
+from drawbar.record import migrations, schema
 from drawbar.record.database import parse
 from drawbar.record.filter import where
 from drawbar.record.rows import CallRow, HealthRow, NodeRow, ScoreRow, SessionRow
@@ -38,9 +38,9 @@ def test_an_older_store_is_walked_forward_step_by_step(store: Store, make_sessio
     engine = create_engine(parse(store.url))
     steps = {schema.VERSION: _rename_stop, schema.VERSION + 1: _add_note}
     with engine.begin() as connection:
-        schema.prepare(connection, version=schema.VERSION + 2, migrations=steps)
+        migrations.prepare(connection, version=schema.VERSION + 2, migrations=steps)
     with engine.connect() as connection:
-        assert schema.stored_version(connection) == schema.VERSION + 2
+        assert migrations.stored_version(connection) == schema.VERSION + 2
         assert connection.execute(text("SELECT note FROM session")).scalar() == "was completed"
     engine.dispose()
 
@@ -55,7 +55,7 @@ def test_a_migration_that_fails_leaves_the_old_store(
     store.close()
     old = Store.open(store_url)
     with pytest.raises(ArithmeticError), old.preparing() as connection:
-        schema.prepare(
+        migrations.prepare(
             connection,
             version=schema.VERSION + 2,
             migrations={schema.VERSION: _rename_stop, schema.VERSION + 1: fail},

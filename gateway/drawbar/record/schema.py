@@ -1,19 +1,17 @@
-"""The tables, their version, and the way forward from each older version. Knows SQLAlchemy Core and no database in
-particular.
+"""The tables and their version. Knows SQLAlchemy Core and no database in particular.
 
 Columns stand in the order of the fields of their struct in `rows.py`: a row is written as the tuple of its fields.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Final, TypeAlias
+from collections.abc import Mapping
+from typing import Final
 
 from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
-    Connection,
     Double,
     Index,
     Integer,
@@ -23,12 +21,8 @@ from sqlalchemy import (
     Table,
     Text,
     and_,
-    inspect,
-    select,
-    update,
 )
 
-from drawbar.errors import StoreError, StoreVersionError
 from drawbar.record.rows import (
     AnswerRow,
     BlobRow,
@@ -47,39 +41,7 @@ from drawbar.record.rows import (
 )
 
 VERSION: Final = 3
-"""Of the tables below. Grows by one with every change to them, together with a step in `MIGRATIONS`."""
-
-Migration: TypeAlias = Callable[[Connection], None]
-
-
-def _to_2(connection: Connection) -> None:
-    """Live sessions, stored health, and the tree of a session's calls."""
-    for table, column in (
-        ("session", "origin TEXT NOT NULL DEFAULT 'opened'"),
-        ("session", "continues TEXT"),
-        *(("call", f"{name} TEXT") for name in ("follows", "edge", "thread", "parent_thread", "purpose")),
-    ):
-        connection.exec_driver_sql(f"ALTER TABLE {table} ADD COLUMN {column}")
-    _open_live.create(connection)
-    health.create(connection)
-
-
-def _to_3(connection: Connection) -> None:
-    """What sessions are looked for by: sums, newest scores and labels, of those that are there already too. Whose live
-    sessions are, what answers were called, which call a score is about, what is to be scored, keys of clients."""
-    from drawbar.record import derived  # knows the tables, and so comes after them
-
-    connection.exec_driver_sql(f"ALTER TABLE session ADD COLUMN owner {LargeBinary().compile(connection.dialect)}")
-    connection.exec_driver_sql("ALTER TABLE score ADD COLUMN call TEXT")
-    _by_start.create(connection)
-    for table in (summary, newest_score, label, answer, live_scoring, client_key, key_use):
-        table.create(connection)
-    derived.fill(connection)
-
-
-MIGRATIONS: Final[Mapping[int, Migration]] = {1: _to_2, 2: _to_3}
-"""The step that leads from a version to the next, by the version it starts from. Each runs in one transaction with
-the rest."""
+"""Of the tables below. Grows by one with every change to them, together with a step in `migrations`."""
 
 METADATA: Final = MetaData()
 
@@ -146,10 +108,12 @@ session: Final = Table(
 )
 Index("session_key_digest", session.c.key_digest)
 Index("session_run", session.c.run)
-_by_start: Final = Index("session_started", session.c.started, session.c.id)
+BY_START: Final = Index("session_started", session.c.started, session.c.id)
 OPEN_LIVE: Final = and_(session.c.status == "open", session.c.origin != "opened")
 """Live sessions that have not ended: few, whatever the store holds."""
-_open_live: Final = Index("session_open_live", session.c.started, sqlite_where=OPEN_LIVE, postgresql_where=OPEN_LIVE)
+OPEN_LIVE_INDEX: Final = Index(
+    "session_open_live", session.c.started, sqlite_where=OPEN_LIVE, postgresql_where=OPEN_LIVE
+)
 
 blob: Final = Table("blob", METADATA, _bytes("digest", key=True), _bytes("body"))
 
@@ -366,48 +330,3 @@ PACKED: Final[Mapping[Table, tuple[str, ...]]] = {
     tool_call: ("arguments", "result", "shown"),
 }
 """The columns that go through the codec."""
-
-
-def prepare(
-    connection: Connection, *, version: int = VERSION, migrations: Mapping[int, Migration] = MIGRATIONS
-) -> None:
-    """Bring the store to this version, inside the caller's transaction: make the tables, or walk the migrations.
-
-    Raises:
-        StoreVersionError: the store is newer than this drawbar.
-        StoreError: tables of our names stand there, but no drawbar made them.
-    """
-    have = stored_version(connection)
-    if have is None:
-        METADATA.create_all(connection, checkfirst=False)
-        connection.execute(meta.insert().values(name="schema_version", value=version))
-        return
-    refuse_newer(have, version)
-    for step in range(have, version):
-        migrations[step](connection)
-    if have < version:
-        connection.execute(update(meta).where(meta.c.name == "schema_version").values(value=version))
-
-
-def stored_version(connection: Connection) -> int | None:
-    """The version that the store was written with; None for a database without a store in it."""
-    present = set(inspect(connection).get_table_names()) & set(METADATA.tables)
-    if not present:
-        return None
-    if meta.name in present:
-        found = connection.execute(select(meta.c.value).where(meta.c.name == "schema_version")).scalar()
-        if found is not None:
-            return int(found)
-    raise StoreError(
-        f"The database holds a table named {min(present)!r} that drawbar did not make. "
-        "Give the store a database of its own."
-    )
-
-
-def refuse_newer(have: int, version: int = VERSION) -> None:
-    """Raises `StoreVersionError` for a store that only a newer drawbar can read."""
-    if have > version:
-        raise StoreVersionError(
-            f"The store has schema version {have}; this drawbar knows versions up to {version}. "
-            "Upgrade drawbar (pip install -U drawbar), or name another store with --store."
-        )

@@ -18,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from zstandard import ZstdError
 
 from drawbar.errors import StoreError, UnknownName
-from drawbar.record import database, health, load, schema, select_groups, view
+from drawbar.record import database, health, load, migrations, schema, select_groups, view
 from drawbar.record import select as select_
 from drawbar.record.filter import EVERYTHING, Filter
 from drawbar.record.rows import AnswerRow, HealthRow, LiveScoringRow, Row, RunRow, ScoreRow, SessionRow
@@ -73,7 +73,7 @@ class Store:
         if self._engine.dialect.name == "sqlite":
             database.use_write_ahead_log(self._engine)
         with self.preparing() as connection:
-            schema.prepare(connection)
+            migrations.prepare(connection)
 
     @contextmanager
     def preparing(self) -> Iterator[Connection]:
@@ -84,10 +84,10 @@ class Store:
 
     def _check(self) -> None:
         with self._engine.connect() as connection:
-            version = schema.stored_version(connection)
+            version = migrations.stored_version(connection)
         if version is None:
             raise StoreError(f"There is no store in {self.url}. `drawbar run` makes one; --store names another.")
-        schema.refuse_newer(version)
+        migrations.refuse_newer(version)
         if version < schema.VERSION:
             raise StoreError(
                 f"The store {self.url} has schema version {version}. "
