@@ -24,7 +24,9 @@ FEW = 10
 def show(
     id: Annotated[str, typer.Argument(metavar="ID", help="Of a run or a session, or the beginning of it.")],
     store: StoreUrl = None,
-    full: Annotated[bool, typer.Option("--full", help="Do not shorten long texts; list all rollouts.")] = False,
+    full: Annotated[
+        bool, typer.Option("--full", help="Long texts whole; all conversations of a session, all rollouts of a run.")
+    ] = False,
     rubric: RubricVersion = None,
     json: AsJson = False,
 ) -> None:
