@@ -20,12 +20,13 @@ import anyio.to_thread
 
 from drawbar.errors import StoreError, UnknownName
 from drawbar.proxy.admission import Admitted, admitted, holder_of
+from drawbar.proxy.answers import asker_of, only, say
 from drawbar.proxy.client import JSON, Client, Receive, Scope, Send
 from drawbar.proxy.control import Control
 from drawbar.proxy.endpoint import ModelSide
 from drawbar.proxy.forward import forward
 from drawbar.proxy.guard import host_refused
-from drawbar.proxy.headers import NO_RETRY, client_keys, scope_of, session_key, status_of_end
+from drawbar.proxy.headers import client_keys, scope_of, session_key, status_of_end
 from drawbar.proxy.keys import KeyRing
 from drawbar.proxy.live import LiveSessions
 from drawbar.proxy.metrics import tell_metrics
@@ -42,9 +43,8 @@ from drawbar.record.store import Store
 from drawbar.score.live import LiveScoring
 from drawbar.sessions import Session, SessionSpec
 from drawbar.telemetry.metrics import Metrics
-from drawbar.wire import Dialect
 from drawbar.wire.listing import described, listed
-from drawbar.wire.route import Route, asker, read_route, split_prefix
+from drawbar.wire.route import Route, read_route, split_prefix
 from drawbar.wire.tolerant import dump
 
 if TYPE_CHECKING:
@@ -229,36 +229,36 @@ class Gateway:
         client = Client(scope, receive, send)
         refused = host_refused(client.headers, self.settings)
         if refused is not None:
-            await _say(client, 403, refused, "host_not_allowed")
+            await say(client, 403, refused, "host_not_allowed")
             return
         if self.traffic.refusing is not None and client.scope["path"] != "/healthz":
             wait = (b"retry-after", b"%d" % max(1, math.ceil(self.traffic.refusing)))
             said = "This gateway is stopping; another one may be there soon."
-            body = _asker(client).error(503, said, "stopping")
+            body = asker_of(client).error(503, said, "stopping")
             await client.answer(503, [JSON, wait, (b"connection", b"close")], body)
             return
         try:
             with self.traffic.counted(client):
                 await self._route(client)
         except Refused as no:
-            body = _asker(client).error(no.status, str(no), no.code)
+            body = asker_of(client).error(no.status, str(no), no.code)
             await client.answer(no.status, [JSON, *no.headers], body)
         except UnknownName as error:
-            await _say(client, 401 if error.kind == "session" else 404, str(error), f"unknown_{error.kind}")
+            await say(client, 401 if error.kind == "session" else 404, str(error), f"unknown_{error.kind}")
         except SessionEnded as ended:
             if ended.here is not None:
                 await self._leave(ended.here)
             said = f"This session has ended ({ended.stop})."
-            await _say(client, status_of_end(client.headers), said, ended.stop)
+            await say(client, status_of_end(client.headers), said, ended.stop)
         except StoreError as error:
             _log.error("A request failed at the store: %s", error)
-            await _say(client, 503, "The store cannot be used now.", "store_unavailable")
+            await say(client, 503, "The store cannot be used now.", "store_unavailable")
         except asyncio.CancelledError:  # by the server that stops; what the request began has its row
             _log.warning("A request was cut off: the gateway stops.")
         except Exception:
             _log.exception("A request failed in the gateway itself.")
             if not client.started:
-                await _say(client, 500, "The gateway itself failed at this request; its log says how.", "internal")
+                await say(client, 500, "The gateway itself failed at this request; its log says how.", "internal")
 
     async def _route(self, client: Client) -> None:
         prefix, path = split_prefix(client.scope["path"])
@@ -278,10 +278,10 @@ class Gateway:
         elif (found := _MODELS.fullmatch(path)) is not None:
             await self._models(client, prefix, found[1])
         else:
-            await _say(client, 404, f"There is nothing at {path}.", "not_found")
+            await say(client, 404, f"There is nothing at {path}.", "not_found")
 
     async def _ask(self, client: Client, prefix: str | None, route: Route) -> None:
-        if not await _only(client, *route.methods):
+        if not await only(client, *route.methods):
             return
         who = await self._admitted(client, prefix)
         with self._use.counted():
@@ -297,7 +297,7 @@ class Gateway:
             return await self.models.chat(model, body)
 
     async def _models(self, client: Client, prefix: str | None, wanted: str | None) -> None:
-        if not await _only(client, "GET", "HEAD"):
+        if not await only(client, "GET", "HEAD"):
             return
         session = (await self._admitted(client, prefix)).session
         known = {model["id"]: model for model in await self.models.listed()}
@@ -306,13 +306,13 @@ class Gateway:
             own.add(session.row.model)
         for name in sorted(own):
             known.setdefault(name, {"id": name, "object": "model", "created": 0, "owned_by": "drawbar"})
-        shape = _asker(client).name
+        shape = asker_of(client).name
         if wanted is None:
             await client.answer(200, [JSON], listed(shape, list(known.values())))
         elif wanted in known:
             await client.answer(200, [JSON], described(shape, known[wanted]))
         else:
-            await _say(client, 404, str(UnknownName("model", wanted, known)), "model_not_found")
+            await say(client, 404, str(UnknownName("model", wanted, known)), "model_not_found")
 
     async def _admitted(self, client: Client, prefix: str | None) -> Admitted:
         return await admitted(client, prefix, self.sessions, self.keys, self.settings)
@@ -392,22 +392,3 @@ async def _stop_calls(session: Session, cause: str) -> None:
 
 def _why(error: BaseException) -> str:
     return "tool_server_failed" if isinstance(error, Exception) else "cancelled"
-
-
-async def _only(client: Client, *methods: str) -> bool:
-    if client.scope["method"] in methods:
-        return True
-    said = f"{client.scope['method']} is not served here; {methods[0]} is."
-    allow = (b"allow", ", ".join(methods).encode())
-    await client.answer(405, [JSON, allow], _asker(client).error(405, said, "method_not_allowed"))
-    return False
-
-
-def _asker(client: Client) -> Dialect:
-    """The dialect in which the client understands an answer."""
-    return asker(split_prefix(client.scope["path"])[1], client.headers)
-
-
-async def _say(client: Client, status: int, message: str, code: str) -> None:
-    """An error in the shape that the client's SDK reads."""
-    await client.answer(status, [JSON, NO_RETRY], _asker(client).error(status, message, code))
