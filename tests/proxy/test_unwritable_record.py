@@ -94,7 +94,8 @@ async def test_in_best_effort_mode_a_store_that_cannot_be_read_stops_nobody(
     def unreadable(*_: object) -> None:
         raise StoreError("the database is gone")
 
-    before = [{"role": "user", "content": "long ago"}, {"role": "assistant", "content": "what this gateway never heard"}, *HI]
+    unheard = {"role": "assistant", "content": "what this gateway never heard"}
+    before = [{"role": "user", "content": "long ago"}, unheard, *HI]
     for recording, status in (("best-effort", 200), ("required", 503)):
         async with serve(settings=Settings(recording=recording)) as house:  # type: ignore[arg-type]  # one of its two
             assert (await house.post(None, {"model": "m", "messages": HI})).status == 200

@@ -172,7 +172,8 @@ def test_the_join_does_not_depend_on_the_order_in_which_calls_are_told(both: Bot
     assert {id: each.asked for id, each in joined(both).items()} == {id: each.asked for id, each in back.items()}
 
 
-TEXTS = st.text(string.printable + "äß日😀\x1b").map(str.strip).filter(lambda text: not text or any(map(str.isalnum, text)))
+PRINTED = st.text(string.printable + "äß日😀\x1b").map(str.strip)
+TEXTS = PRINTED.filter(lambda text: not text or any(map(str.isalnum, text)))
 """Of a text that is nothing but quotes and backslashes, its form is all there is."""
 
 
