@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ import pytest
 from aiohttp import web
 
 from drawbar.proxy.settings import Settings
-from drawbar.record.rows import SessionRow
+from drawbar.record.rows import Row, SessionRow
 from drawbar.record.store import Store
 from drawbar.trajectory import Trajectory
 
@@ -182,16 +183,20 @@ async def test_a_restarted_gateway_goes_on_with_live_sessions(serve: MakeHouse) 
         assert [call.seq for call in trajectory.calls] == [0, 1, 2]
 
 
+def _ended(rows: Sequence[Row]) -> bool:
+    return any(isinstance(row, SessionRow) and row.status == "ended" for row in rows)
+
+
 @pytest.mark.parametrize("headers", [{}, {"x-claude-code-session-id": "s1"}], ids=["by content", "by name"])
 async def test_a_session_that_nobody_uses_ends_and_a_new_one_continues_it(
     serve: MakeHouse, headers: dict[str, str]
 ) -> None:
     async with serve(settings=Settings(live_idle=0.05)) as house:
-        agent = Agent(house, **headers)
+        agent, over = Agent(house, **headers), anyio.Event()
+        house.gateway.recorder.listeners.append(lambda rows: over.set() if _ended(rows) else None)
         await agent.say("a")
         with anyio.fail_after(10):
-            while (await rows(house))[0].status == "open":
-                await anyio.sleep(0.01)
+            await over.wait()
         (first,) = await recorded(house)
         assert (first.stop, first.ended) == ("completed", first.calls[0].ended)
         await agent.say("b")

@@ -9,6 +9,7 @@ import pytest
 from aiohttp import web
 
 from drawbar.record import checkups
+from drawbar.record.rows import HealthRow
 from drawbar.record.store import Store
 from drawbar.rollout.access import LocalAccess
 
@@ -48,12 +49,15 @@ async def test_a_session_that_nobody_reads_is_looked_at_all_the_same(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(checkups, "_PATIENCE", 0.0)
+    looked = anyio.Event()
+    house.gateway.recorder.listeners.append(
+        lambda rows: looked.set() if any(isinstance(row, HealthRow) for row in rows) else None
+    )
     session = await house.session()
     await house.post(session, ASK)
     await house.gateway.end(session.id, stop="completed")
     with anyio.fail_after(10):
-        while await findings(house, session.id) is None:
-            await anyio.sleep(0.01)
+        await looked.wait()
     assert await findings(house, session.id) == []
 
 
