@@ -31,4 +31,4 @@ class ModelRoute:
             left -= weight
             if left < 0:
                 return model
-        return next(model for model, weight in reversed(self.to.items()) if weight > 0)
+        return [model for model, weight in self.to.items() if weight > 0][-1]  # all of it was taken by rounding
