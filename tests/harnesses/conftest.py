@@ -76,7 +76,7 @@ def desk_at(tmp_path: Path) -> DeskAt:
         store = Store.open(tmp_path / "desk.db")
         async with serve_chat(lines, in_order=in_order) as server:
             models = Models(base_url=server.base_url, api_key="provider-secret", dialects=speaks)
-            settings = Settings(retries=RetryPolicy(attempts=1))
+            settings = Settings(retries=RetryPolicy(attempts=2, first_wait=0.0))
             gateway = Gateway(store, models, environments={environment.name: environment}, settings=settings)
             async with gateway, serving(gateway, grace=1) as url:
                 yield Desk(LocalAccess(gateway, url), server, environment)

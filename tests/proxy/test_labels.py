@@ -112,3 +112,9 @@ async def test_a_call_of_a_stop_tool_ends_the_session_after_its_last_words(
                 await anyio.sleep(0.02)
         row = await only_session(house)
         assert [call.status for call in house.gateway.store.trajectory(row.id).calls] == ["answered"] * 2
+
+
+def test_labels_that_are_nested_without_end_are_none() -> None:
+    deep = b'{"a":' * 900 + b"1" + b"}" * 900
+    assert read_labels("chat", {}, "", b'{"metadata":' + deep + b"}") == {}
+    assert read_labels("chat", {b"x-drawbar-metadata": deep}, "", b"") == {}

@@ -76,7 +76,7 @@ def _object(text: str) -> Any:
     if text.lstrip().startswith("{"):
         try:
             return whole(load(text.encode()))
-        except BadBody:
+        except (BadBody, RecursionError):
             return {}
     pairs = (part.partition("=") for part in text.split(","))
     return {name.strip(): value.strip() for name, equals, value in pairs if equals}
@@ -87,7 +87,7 @@ def _of_body(dialect: str, envelope: bytes) -> Labels:
         return {}
     try:
         body = whole(load(envelope))
-    except BadBody:
+    except (BadBody, RecursionError):  # nested too deeply for a label
         return {}
     if not isinstance(body, dict):
         return {}
