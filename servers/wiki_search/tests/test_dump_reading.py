@@ -142,8 +142,10 @@ def test_a_page_that_kills_its_process_is_kept_roughly_and_the_others_are_not_to
 def test_a_page_that_takes_too_long_is_kept_roughly() -> None:
     def items() -> Iterator[Page]:
         yield Page("1", "A", "'''a'''")
-        [slow] = [child for child in psutil.Process().children() if "spawn_main" in " ".join(child.cmdline())]
-        os.kill(slow.pid, signal.SIGSTOP)
+        slow: list[psutil.Process] = []
+        while not slow:  # between its fork and its exec, a child still has its parent's command line
+            slow = [child for child in psutil.Process().children() if "spawn_main" in " ".join(child.cmdline())]
+        os.kill(slow[0].pid, signal.SIGSTOP)
 
     assert list(convert(items(), jobs=1, patience=0.2)) == [Rough(Page("1", "A", "a"), "took over 0.2 s to read")]
 
