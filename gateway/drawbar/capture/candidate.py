@@ -1,0 +1,130 @@
+"""A candidate: one recorded session as the task that it could become. Plain data; knows no store and no file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, TypeAlias
+
+from drawbar.task import ChatMessage
+from drawbar.tools.cassettes.format import Recording
+
+AnswerSource: TypeAlias = Literal["correction", "accepted", "task"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """Everything that one task is made of. Functions over candidates return new ones (`dataclasses.replace`)."""
+
+    session: str
+    """The id of the session that it came from."""
+    key: str
+    """The task's key: unique among the candidates, and the same each time that the session is captured."""
+    opening: tuple[ChatMessage, ...]
+    """Chat messages up to the first user request, which is the last of them; without the system prompt. Most have one;
+    more where the session began in the middle of a conversation."""
+    system: str | None = None
+    user_turns: tuple[str | ChatMessage, ...] = ()
+    """What the user said later, in order."""
+    answer: str | None = None
+    """The reference answer, for rewards; `answer_source` says what it is."""
+    answer_source: AnswerSource | None = None
+    """correction (somebody said what should have been answered) | accepted (the session's answer, which somebody
+    liked) | task (of a rollout: its task's own)"""
+    recorded: str = ""
+    """The words of the session's last answer, good or bad: what a judge compares a new one with."""
+
+    started: float = 0.0
+    """Unix seconds."""
+    family: str = ""
+    """The same for sessions that belong together: those that continue one another, and the rollouts of one task."""
+    user: str | None = None
+    tags: tuple[str, ...] = ()
+    release: str | None = None
+    environment: str | None = None
+    """As its client named it, or of its run."""
+    model: str | None = None
+    harness: str | None = None
+    labels: Mapping[str, Any] = field(default_factory=dict)
+    """Everything else that its client said of itself."""
+    reward: float | None = None
+    feedback: Mapping[str, float | str] = field(default_factory=dict)
+    """What people said: `thumbs` (1 or 0), numbers by name, the texts `correction` and `comment`; the last of each."""
+
+    turns: int = 0
+    """Model exchanges that were answered."""
+    tokens: int = 0
+    cost: float | None = None
+    seconds: float | None = None
+    tools: Mapping[str, int] = field(default_factory=dict)
+    """How often each tool was called, by `server.tool`."""
+    tool_errors: int = 0
+    recordings: Iterable[Recording] = ()
+    """Its tool calls, read anew each time that they are gone through: they are kept on disk, not here."""
+    merged: tuple[Candidate, ...] = ()
+    """Near duplicates that it stands for; they have no `merged` of their own."""
+
+    @property
+    def request(self) -> str:
+        """The words of the first user request."""
+        return words(self.opening[-1]) if self.opening else ""
+
+    @property
+    def count(self) -> int:
+        """How many sessions it stands for, its own among them."""
+        return 1 + len(self.merged)
+
+    @property
+    def sessions(self) -> tuple[str, ...]:
+        """Their ids, its own first."""
+        return (self.session, *(other.session for other in self.merged))
+
+    @property
+    def families(self) -> frozenset[str]:
+        """Of all sessions that it stands for."""
+        return frozenset({self.family, *(other.family for other in self.merged)})
+
+    @property
+    def users(self) -> frozenset[str]:
+        """Of all sessions that it stands for, as far as they are known."""
+        found = (self.user, *(other.user for other in self.merged))
+        return frozenset(user for user in found if user is not None)
+
+    def changed(self, text: Callable[[str], str]) -> Candidate:
+        """With every text that a person may have written passed through `text`. Recordings are not; whoever writes
+        them passes them through `json_changed`."""
+        return replace(
+            self,
+            opening=json_changed(self.opening, text),
+            system=json_changed(self.system, text),
+            user_turns=json_changed(self.user_turns, text),
+            answer=json_changed(self.answer, text),
+            recorded=text(self.recorded),
+            user=json_changed(self.user, text),
+            tags=json_changed(self.tags, text),
+            labels=json_changed(self.labels, text),
+            feedback=json_changed(self.feedback, text),
+            merged=tuple(other.changed(text) for other in self.merged),
+        )
+
+
+def words(message: str | ChatMessage) -> str:
+    """The text of a chat message."""
+    content = message if isinstance(message, str) else message.get("content")
+    if isinstance(content, list):
+        return "\n".join(str(part["text"]) for part in content if isinstance(part, Mapping) and "text" in part)
+    return content if isinstance(content, str) else ""
+
+
+def json_changed(value: Any, text: Callable[[str], str]) -> Any:
+    """A JSON value with each of its strings passed through `text`; the names of an object's fields stay. Tuples stay
+    tuples."""
+    if isinstance(value, str):
+        return text(value)
+    if isinstance(value, Mapping):
+        return {name: json_changed(each, text) for name, each in value.items()}
+    if isinstance(value, list):
+        return [json_changed(each, text) for each in value]
+    if isinstance(value, tuple):
+        return tuple(json_changed(each, text) for each in value)
+    return value
