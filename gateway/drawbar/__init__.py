@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from drawbar.taskfile import TaskFile
     from drawbar.tools.cassettes.settings import Cassette
     from drawbar.trajectory import Call, Finding, Node, Score, ToolCall, Trajectory
+    from drawbar.user import Conversation, ModelUser, ReplayUser, User
 
 __all__ = [
     "Assignment",
@@ -27,15 +28,18 @@ __all__ = [
     "Cassette",
     "CassetteServer",
     "CommandServer",
+    "Conversation",
     "Environment",
     "Finding",
     "Harness",
     "Judge",
     "Limits",
     "Model",
+    "ModelUser",
     "Node",
     "Outcome",
     "PythonServer",
+    "ReplayUser",
     "Rubric",
     "Score",
     "Scorer",
@@ -44,6 +48,7 @@ __all__ = [
     "ToolCall",
     "Trajectory",
     "UrlServer",
+    "User",
     "Verdict",
     "group_reward",
     "judge",
@@ -66,6 +71,7 @@ _HOMES = {
     "taskfile": ("TaskFile",),
     "tools.cassettes.settings": ("Cassette",),
     "trajectory": ("Call", "Finding", "Node", "Score", "ToolCall", "Trajectory"),
+    "user": ("Conversation", "ModelUser", "ReplayUser", "User"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

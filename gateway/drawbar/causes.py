@@ -37,6 +37,7 @@ _TABLE: Final = (
     Cause("tool_timeout", False, True, True, "a tool did not answer in time"),
     Cause("tool_server_failed", True, False, False, "a tool server could not be started or reached"),
     Cause("cassette_missed", False, False, False, "a cassette had no answer to more tool calls than allowed"),
+    Cause("user_failed", True, False, False, "the simulated user said nothing that could be used"),
     Cause("harness_failed", True, False, False, "the harness crashed or broke its contract"),
     Cause("scorer_failed", False, True, False, "a reward function raised or a judge gave no verdict"),
     Cause("recorder_failed", False, False, False, "the store could not be written"),

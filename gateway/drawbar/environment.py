@@ -13,6 +13,7 @@ from drawbar.model import Model
 from drawbar.rubric import Rubric, ScoreFunction, Scorer
 from drawbar.server import PythonServer, ToolServer
 from drawbar.task import Limits, Task
+from drawbar.user import ModelUser, User, user_for
 
 if TYPE_CHECKING:
     from mcp.server import MCPServer
@@ -49,6 +50,8 @@ class Environment:
     """The system prompt of tasks that have none of their own."""
     judge: Judge | None = None
     """Handed to the rewards that ask for `judge` and have none of their own."""
+    user: User | None = None
+    """Who plays the user after the agent's final answers. None: tasks with `user_turns` have them replayed."""
     limits: Limits = field(default_factory=lambda: Limits(turns=50))
     """When a session must stop; a task can be stricter."""
     concurrency: int | None = None
@@ -100,6 +103,15 @@ class Environment:
         scorers = self.scoring.scorers.values()
         judges = [scorer.judge or self.judge for scorer in scorers if scorer.weight and "judge" in scorer.parameters]
         return list(dict.fromkeys(judge.model for judge in judges if judge is not None))
+
+    @property
+    def user_model(self) -> str | None:
+        """The model that plays the user, if one does."""
+        return self.user.model if isinstance(self.user, ModelUser) else None
+
+    def user_of(self, task: Task) -> User | None:
+        """Who plays the user of this task; None: it ends with the agent's first answer."""
+        return user_for(self.user, task)
 
     def all_servers(self) -> dict[str, ToolServer]:
         """Every tool server by name, the functions in `tools` as one in-process server. Imports the MCP SDK if need be.

@@ -27,6 +27,7 @@ from drawbar.task import Limits
 from drawbar.taskfile import TaskFile
 from drawbar.toml import TomlFile
 from drawbar.tools.cassettes.settings import Cassette, Mode
+from drawbar.user import ModelUser, ReplayUser, User
 
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 
@@ -45,6 +46,7 @@ class _Top(msgspec.Struct, kw_only=True):
     rubric: dict[str, Any] = {}
     judge: dict[str, Any] | None = None
     judges: dict[str, Any] = {}
+    user: dict[str, Any] | None = None
     limits: dict[str, Any] = {}
     sampling: dict[str, Any] = {}
     models: dict[str, str] = {}
@@ -108,6 +110,19 @@ class _JudgeReward(_JudgeTable):
     weight: float = 1.0
 
 
+class _UserTable(msgspec.Struct, kw_only=True):
+    """The fields of `ModelUser`, for `mode = "model"`; a replay has none."""
+
+    mode: Literal["replay", "model"] = "replay"
+    model: str | None = None
+    template: str | None = None
+    template_file: str | None = None
+    stop: str | None = None
+    max_turns: int | None = None
+    sampling: dict[str, Any] | None = None
+    timeout: float | None = None
+
+
 class _LimitsTable(msgspec.Struct, kw_only=True):
     turns: int | None = 50
     tokens: int | None = None
@@ -140,6 +155,7 @@ class _Reader:
             "tasks": self.tasks(),
             "rubric": self.rubric(),
             "judge": shared,
+            "user": None if top.user is None else self.user(top.user),
             "limits": self.limits(),
             "models": {name: self.model(name, spec) for name, spec in top.models.items()},
         }
@@ -241,16 +257,38 @@ class _Reader:
     def judging(self, given: _JudgeTable, *keys: str) -> dict[str, Any]:
         if (given.template is None) == (given.template_file is None):
             raise self.file.error("a judge has one of `template` and `template_file`", *keys)
-        template = given.template
-        if template is None:
-            try:
-                template = (self.folder / (given.template_file or "")).read_text("utf-8")
-            except (OSError, UnicodeDecodeError) as error:
-                raise self.file.error(f"the template cannot be read: {error}", *keys, "template_file") from error
         return {
-            "template": template, "model": given.model, "verdicts": given.verdicts or DEFAULT_VERDICTS,
-            "system": given.system, "sampling": given.sampling, "timeout": given.timeout,
+            "template": self.template(given, *keys), "model": given.model, "system": given.system,
+            "verdicts": given.verdicts or DEFAULT_VERDICTS, "sampling": given.sampling, "timeout": given.timeout,
         }  # fmt: skip
+
+    def template(self, given: _JudgeTable | _UserTable, *keys: str) -> str | None:
+        """The template that a table holds or names."""
+        if given.template_file is None:
+            return given.template
+        try:
+            return (self.folder / given.template_file).read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise self.file.error(f"the template cannot be read: {error}", *keys, "template_file") from error
+
+    def user(self, table: Any) -> User:
+        given = self.file.read(table, _UserTable, "user")
+        if given.template is not None and given.template_file is not None:
+            raise self.file.error("a user has one of `template` and `template_file`", "user")
+        fields = {name: value for name, value in msgspec.structs.asdict(given).items() if value is not None}
+        if fields.pop("mode", "replay") == "replay":
+            if fields:
+                raise self.file.error(
+                    'a replay says what is recorded; this is for mode = "model"', "user", next(iter(fields))
+                )
+            return ReplayUser()
+        if given.model is None:
+            raise self.file.error("which `model` plays the user?", "user")
+        if (template := self.template(given, "user")) is not None:
+            fields["template"] = template
+        fields.pop("template_file", None)
+        with self.file.at("user"):
+            return ModelUser(**fields)
 
     def model(self, name: str, spec: str) -> Model:
         with self.file.at("models", name):

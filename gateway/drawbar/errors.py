@@ -52,6 +52,10 @@ class JudgeError(RuntimeError):
     """A judge gave no verdict: no score, never a zero."""
 
 
+class UserError(RuntimeError):
+    """A simulated user said nothing that could be used: the rollout is invalid, not bad."""
+
+
 class HarnessError(RuntimeError):
     """The harness itself failed (did not start, crashed, broke its contract), not the agent's work."""
 

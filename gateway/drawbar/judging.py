@@ -8,17 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import anyio
 
 from drawbar.errors import ConfigurationError, JudgeError
 from drawbar.rubric import Scorer
+from drawbar.templates import compiled
 from drawbar.verdicts import find_verdict
-
-if TYPE_CHECKING:
-    from jinja2 import Template
 
 DEFAULT_VERDICTS: Mapping[str, float] = {"yes": 1.0, "no": 0.0}
 _SHOWN = 300
@@ -92,7 +89,7 @@ class Judge:
     def __post_init__(self) -> None:
         if not self.verdicts and self.parse is None:
             raise ConfigurationError("A judge needs `verdicts={...}` or `parse=`, else nothing that it says counts.")
-        _compiled(self.template)
+        compiled(self.template, "A judge's template")
 
     @property
     def configuration(self) -> dict[str, Any]:
@@ -109,7 +106,7 @@ class Judge:
     def render(self, **extra: Any) -> str:
         """The prompt. Raises `JudgeError` when the template asks for what there is not."""
         try:
-            return _compiled(self.template).render({"verdicts": list(self.verdicts), **self.context, **extra})
+            return compiled(self.template).render({"verdicts": list(self.verdicts), **self.context, **extra})
         except Exception as error:
             raise JudgeError(f"The judge's template could not be filled in: {error}") from error
 
@@ -131,7 +128,7 @@ class Judge:
             with anyio.fail_after(self.timeout):
                 completion = await self.ask(self.model, body)
             self.usage.add(completion)
-            return _words(completion)
+            return words(completion)
         except TimeoutError as error:
             raise JudgeError(f"Judge {self.model} gave no verdict within {self.timeout:g} s.") from error
         except Exception as error:
@@ -176,20 +173,8 @@ async def _verdict(judge: Judge) -> Verdict:
     return await judge()
 
 
-@lru_cache(maxsize=256)
-def _compiled(template: str) -> Template:
-    from jinja2 import StrictUndefined, TemplateSyntaxError
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
-
-    # Not HTML: nothing is escaped. Sandboxed, because templates come from files that others write.
-    environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True)
-    try:
-        return environment.from_string(template)
-    except TemplateSyntaxError as error:
-        raise ConfigurationError(f"A judge's template, line {error.lineno}: {error.message}") from error
-
-
-def _words(completion: Mapping[str, Any]) -> str:
+def words(completion: Mapping[str, Any]) -> str:
+    """What a chat completion says."""
     content = completion["choices"][0]["message"].get("content")
     if isinstance(content, list):
         content = "".join(part.get("text") or "" for part in content if isinstance(part, dict))

@@ -73,12 +73,16 @@ class Task:
     """Anything else that rewards need (JSON)."""
     limits: Limits | None = None
     """Stricter limits than the environment's, for this task."""
+    user_turns: Sequence[str | ChatMessage] = ()
+    """What the user says later: one turn after each final answer of the agent's. `drawbar.user` says who plays them."""
     hash: str = field(default="", init=False)
-    """Digest of everything but the key (40 hex digits): what resuming and splitting go by."""
+    """Digest of everything but the key (40 hex digits): what resuming and splitting go by. A task without later user
+    turns has the hash that it had before there were any."""
 
     def __post_init__(self) -> None:
         if not self.prompt or (isinstance(self.prompt, str) and not self.prompt.strip()):
             raise ConfigurationError(f"{self._named()} has no prompt. Give it `prompt=`, a text or chat messages.")
+        object.__setattr__(self, "user_turns", self._turns())
         object.__setattr__(self, "hash", self._digest())
         if not self.key:
             object.__setattr__(self, "key", self.hash[:12])
@@ -86,12 +90,25 @@ class Task:
     def _named(self) -> str:
         return f"Task {self.key}" if self.key else "A task without a key"
 
+    def _turns(self) -> tuple[str | ChatMessage, ...]:
+        if isinstance(self.user_turns, str | Mapping) or not isinstance(self.user_turns, Sequence):
+            raise ConfigurationError(f"{self._named()}: `user_turns` is a list of texts or chat messages.")
+        for number, turn in enumerate(self.user_turns, 1):
+            said = turn.get("content") if isinstance(turn, Mapping) and turn.get("role", "user") == "user" else turn
+            if not said or not isinstance(said, str | list) or (isinstance(said, str) and not said.strip()):
+                raise ConfigurationError(
+                    f"{self._named()}: user turn {number} is neither a text nor a chat message of the user's that says "
+                    "something."
+                )
+        return tuple(self.user_turns)
+
     def _digest(self) -> str:
         limits = None if self.limits is None else self.limits.to_dict()
+        later = [self.user_messages] if self.user_turns else []
         try:
             content = orjson.dumps(
                 [self.prompt if isinstance(self.prompt, str) else [dict(m) for m in self.prompt],
-                 self.answer, self.system, dict(self.info), limits],
+                 self.answer, self.system, dict(self.info), limits, *later],
                 option=orjson.OPT_SORT_KEYS,
             )  # fmt: skip
         except TypeError as error:
@@ -106,9 +123,15 @@ class Task:
             return [*opening, {"role": "user", "content": self.prompt}]
         return [*opening, *(dict(message) for message in self.prompt)]
 
+    @property
+    def user_messages(self) -> list[dict[str, Any]]:
+        """The later user turns in chat form."""
+        return [{"role": "user", **({"content": t} if isinstance(t, str) else t)} for t in self.user_turns]
+
     def to_json(self) -> bytes:
         """The task as the store keeps it."""
-        value = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("hash", "limits")}
+        left_out = ("hash", "limits") if self.user_turns else ("hash", "limits", "user_turns")
+        value = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in left_out}
         value["limits"] = None if self.limits is None else self.limits.to_dict()
         return orjson.dumps(value)
 

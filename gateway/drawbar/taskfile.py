@@ -13,7 +13,7 @@ from drawbar.errors import ConfigurationError, nearest
 from drawbar.task import Limits, Task
 
 _ALIASES: Final = {"question": "prompt", "id": "key", "system_prompt": "system"}
-_COLUMNS: Final = ("prompt", "answer", "key", "system", "info", "limits")
+_COLUMNS: Final = ("prompt", "answer", "key", "system", "info", "limits", "user_turns")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +21,8 @@ class TaskFile:
     """The tasks of a `.jsonl` (or `.ndjson`) or `.parquet` file, read row by row each time it is gone through.
 
     Columns: `prompt` (or `question`; a text or chat messages), and if you like `answer`, `key` (or `id`), `system`,
-    `info` (an object) and `limits` (`turns`, `tokens`, `cost`, `seconds`). Any other column goes into the task's
-    `info`.
+    `info` (an object), `limits` (`turns`, `tokens`, `cost`, `seconds`) and `user_turns` (a list of texts or chat
+    messages: what the user says later). Any other column goes into the task's `info`.
 
     Raises:
         ConfigurationError: no such file or no such format; and, while reading, a row that is no task (file, line,
@@ -93,7 +93,7 @@ def _check(named: dict[str, Any], row: Mapping[str, Any], place: str) -> None:
     if isinstance(named.get("key"), int):
         named["key"] = str(named["key"])
     for name, kind, word in (("key", str, "a text"), ("system", str, "a text"), ("info", Mapping, "an object"),
-                             ("limits", Mapping, "an object")):  # fmt: skip
+                             ("limits", Mapping, "an object"), ("user_turns", list, "a list")):  # fmt: skip
         if name in named and not isinstance(named[name], kind):
             raise ConfigurationError(f"{place}: `{name}` is {word}, not {_kind(named[name])}.")
 

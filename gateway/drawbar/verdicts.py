@@ -28,11 +28,16 @@ def find_verdict(reply: str, verdicts: Iterable[str]) -> str | None:
     """
     spelled = _Spelled(verdicts)
     says = re.compile(_SAYS + "(" + "|".join(map(re.escape, spelled.longest_first)) + ")" + _ENDS, re.IGNORECASE)
-    for line in reversed(_THOUGHT.sub("", reply).splitlines()):
+    for line in reversed(without_thoughts(reply).splitlines()):
         found = _on_line(_BOXED.sub(r"\1", line), spelled, says)
         if found is not None:
             return found
     return None
+
+
+def without_thoughts(reply: str) -> str:
+    """A reply without what its model thought aloud before it."""
+    return _THOUGHT.sub("", reply)
 
 
 def _on_line(line: str, spelled: _Spelled, says: re.Pattern[str]) -> str | None:
