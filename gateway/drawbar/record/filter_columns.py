@@ -115,7 +115,8 @@ def _calls_upstream(holds: Callable[[Value], Holds]) -> Holds:
     return sums.some_call(and_(upstream != "", or_(holds(upstream), holds(before_slash(upstream)))))
 
 
-def _valid() -> Holds:
+def valid() -> Holds:
+    """Whether a session ended such that it counts, with all of its scores."""
     counting = [cause.name for cause in CAUSES.values() if cause.count]
     idle = and_(session.c.stop.in_(("completed", "agent_failed")), SUMS["calls"] == 0, SUMS["tool_calls"] == 0)
     unscored = select(true()).where(_scores(False, None), newest_score.c.weight != 0, newest_score.c.value.is_(None))
@@ -164,7 +165,7 @@ _TABLE: Final = (
     _own("status", _word("open", "ended"), _of.status, "open or ended"),
     _own("stop", TEXT, _of.stop, "why it ended: a cause"),
     _own("error", TEXT, _of.error, "what went wrong, in words"),
-    Column("valid", TRUTH, lambda _: Fact(_valid()), "whether it ended such that it counts, with all of its scores"),
+    Column("valid", TRUTH, lambda _: Fact(valid()), "whether it ended such that it counts, with all of its scores"),
     _own("started", TIME, _of.started, "when it began"),
     _own("ended", TIME, _of.ended, "when it ended"),
     _own("duration", SECONDS, _of.ended - _of.started, "from its start to its end"),

@@ -1,0 +1,71 @@
+"""The seam between recorded conversations and the files of trainers.
+
+A format is one file beside this one and one line in `FORMATS`: an object with the attributes of `Format`. It makes rows
+out of samples and notes what it cannot carry; which sessions there are, what is healthy, how files are written and what
+stands in a manifest is not its business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from typing import Any, Final, Literal, Protocol, TypeAlias
+
+from drawbar.errors import UnknownName
+from drawbar.export.losses import Losses
+from drawbar.export.sample import Sample
+
+Need: TypeAlias = Literal["messages", "reward", "group", "token_ids", "trajectory"]
+"""What a format is to be given: `messages` always; `reward`: only sessions that have one; `group`: what is known of
+the task's other sessions; `trajectory`: the whole session; `token_ids`: the same, and only where they were recorded."""
+
+Kind: TypeAlias = Literal["jsonl", "parquet"]
+
+Row: TypeAlias = dict[str, Any]
+
+Column: TypeAlias = "str | list[Any] | dict[str, Any]"
+"""A column's type in Parquet: `text`, `json` (any value, as its JSON text), `true or false`, `number`, `whole number`,
+`[type]` for lists, `{name: type}` for objects. What a row lacks is null."""
+
+
+class Format(Protocol):
+    """One trainer's way to write training data."""
+
+    @property
+    def name(self) -> str:
+        """As on the command line."""
+
+    @property
+    def summary(self) -> str:
+        """Which trainer reads it and what a row is, in one line."""
+
+    @property
+    def needs(self) -> frozenset[Need]: ...
+
+    @property
+    def columns(self) -> Mapping[str, Column] | None:
+        """The row's columns; None: the format has no Parquet form."""
+
+    def rows(self, sample: Sample, losses: Losses) -> Iterator[Row]:
+        """The rows of one sample: none, one or several, of JSON values. Calls `losses.note` for what they lack."""
+
+
+FORMATS: Final[Mapping[str, tuple[str, str]]] = {
+    "openai": ("drawbar.export.openai", "OpenAI fine-tuning: chat messages, tools, weights"),
+    "trl": ("drawbar.export.trl", "TRL's SFTTrainer: `messages` and `tools`, a row for each conversation"),
+    "trl-completion": ("drawbar.export.trl_completion", "TRL's SFTTrainer: `prompt` and `completion`, a row per reply"),
+    "sharegpt": ("drawbar.export.sharegpt", "LLaMA-Factory and Axolotl: `conversations`, `system`, `tools`"),
+}
+"""Every format by name: the module whose `FORMAT` it is, and what it is."""
+
+
+def format_named(name: str) -> Format:
+    """The format of this name.
+
+    Raises:
+        UnknownName: there is none; the message names near ones.
+    """
+    if name not in FORMATS:
+        raise UnknownName("export format", name, FORMATS, "`drawbar export --help` lists them.")
+    found: Format = import_module(FORMATS[name][0]).FORMAT
+    return found

@@ -1,0 +1,94 @@
+"""What a format is given: one conversation of one session, in normal form, with what it needs to know around it.
+
+A sample holds no dialect's fields and no rows of the store; what is in it is shared with other samples and is not to be
+changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from drawbar.record.facts import Facts
+from drawbar.task import Task
+from drawbar.trajectory import Trajectory
+from drawbar.wire.message import Message
+
+
+@dataclass(frozen=True, slots=True)
+class Grade:
+    """What a session was worth, by its newest scores."""
+
+    reward: float | None = None
+    """The weighted sum of the rubric's scores; None: there is none, or a weighted one has no value."""
+    scores: Mapping[str, float | None] = field(default_factory=dict)
+    """The rubric's newest scores and metrics by name."""
+    feedback: Mapping[str, float | None] = field(default_factory=dict)
+    """People's last feedback by name."""
+    rubric: str | None = None
+    """The version of the rubric that gave the scores."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """What is known of all sessions of one task that were meant, this one's among them."""
+
+    size: int
+    mean: float
+    deviation: float
+    """The standard deviation of the rewards, of the group as the whole population."""
+
+
+UNGRADED = Grade()
+
+
+@dataclass(slots=True, kw_only=True)
+class Sample:
+    """One conversation of a session: from its first message to an answer of the model's."""
+
+    facts: Facts
+    """The session: its id, run, environment, task's key and hash, model, times, findings."""
+    messages: Sequence[Message]
+    """In normal form, instructions and tool results included; the last one is the model's."""
+    trained: Sequence[bool]
+    """The loss mask, one for each message: whether the model said it in this session, and no sample before this one
+    has it. Others' words, and replies that were carried in or told anew, are only read."""
+    nodes: Sequence[bytes]
+    """One for each message: what is the same in two samples where all that was said up to there is the same."""
+    calls: Sequence[str | None]
+    """One for each message: the id of the model call whose reply it is."""
+    tools: Sequence[Mapping[str, Any]]
+    """What the model was offered, as chat completions define it."""
+    parallel_tool_calls: bool | None
+    """Whether the model was allowed several tool calls at once; None: its client did not say."""
+    thread: str = "main"
+    """Which of the session's conversations it is: `main`, `sub-agent 1`, ..."""
+    branch: int = 0
+    """Which of that conversation's branches it is, from 0."""
+    grade: Grade = UNGRADED
+    """Where the format or the command asks for it (`reward`)."""
+    group: Group | None = None
+    """Where the format asks for it (`group`)."""
+    trajectory: Trajectory | None = None
+    """The whole session, where the format asks for it (`trajectory`, `token_ids`)."""
+
+    @property
+    def task(self) -> Task | None:
+        """The session's task. Read anew each time."""
+        return Task.recorded(self.facts.task)
+
+    @property
+    def system(self) -> str:
+        """The instructions that it begins with."""
+        found = []
+        for message in self.messages:
+            if message.role != "system":
+                break
+            found.append(message.text)
+        return "\n\n".join(found)
+
+    @property
+    def name(self) -> str:
+        """What tells it apart from all other samples."""
+        return f"{self.facts.id}/{self.thread}" + (f"/{self.branch}" if self.branch else "")

@@ -1,0 +1,224 @@
+"""Many sessions at once, and of each no more than what most readers of many need: who it was, how its calls hang
+together, and the messages on the way to its last answer.
+
+`Store.trajectory` reads one session and all about it, which takes a hundred times as long. What is told here is what
+the rows say; nothing is judged, and no message is read.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import msgspec
+from sqlalchemy import Connection, Select, bindparam, case, select
+
+from drawbar.record import schema
+from drawbar.record.codec import Unpacker
+from drawbar.record.filter import EVERYTHING, Filter
+from drawbar.record.filter_columns import valid
+from drawbar.record.filter_sql import expression
+from drawbar.record.packing import unpacked
+from drawbar.record.select import SESSIONS
+
+if TYPE_CHECKING:
+    from drawbar.record.store import Store
+
+_SIZES: Final = (8, 64, 512)
+"""How many keys a query asks for. Statements of few sizes are made ready once; what is missing is filled up."""
+
+
+class Facts(msgspec.Struct, frozen=True):
+    """A session, without what was said in it."""
+
+    id: str
+    run: str | None
+    environment: str | None
+    environment_version: str | None
+    task_key: str | None
+    task_hash: str | None
+    packed_task: bytes | None
+    """As it lies in the store; `task` has it plain."""
+    rollout: int
+    attempt: int
+    harness: str | None
+    model: str | None
+    origin: str
+    metadata: bytes
+    status: str
+    stop: str | None
+    started: float
+    ended: float | None
+    valid: int
+    """1 or 0: as the filter's column of that name."""
+    packed_findings: str | None
+    upstreams: str | None
+
+    @property
+    def task(self) -> bytes | None:
+        """`Task.to_json()`."""
+        return None if self.packed_task is None else Unpacker()(self.packed_task)
+
+    @property
+    def findings(self) -> list[str] | None:
+        """The names of what is not as it should be; None: nobody has looked yet."""
+        return None if self.packed_findings is None else unpacked(self.packed_findings)
+
+    @property
+    def models(self) -> list[str]:
+        """Where its calls went, as `name/model`; an upstream without a model by its name."""
+        names = unpacked(self.upstreams or "")
+        return [name for name in names if not any(other.startswith(f"{name}/") for other in names)]
+
+
+class CallFacts(NamedTuple):
+    """A model call: what it was asked with and answered with, by digest."""
+
+    session: str
+    id: str
+    seq: int
+    dialect: str
+    request: bytes | None
+    reply: bytes | None
+    reply_body: bytes | None
+    tools: bytes | None
+    request_envelope: bytes | None
+    status: str
+    thread: str | None
+    purpose: str | None
+
+
+class NodeFacts(NamedTuple):
+    """A message as its dialect said it."""
+
+    id: bytes
+    parent: bytes | None
+    dialect: str
+    body: bytes
+
+
+class ScoreFacts(NamedTuple):
+    """One of a session's newest scores."""
+
+    session: str
+    feedback: bool
+    name: str
+    value: float | None
+    weight: float
+    rubric_version: str
+
+
+class FactReader:
+    """Reads pages of sessions. Not to be shared between threads."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._unpack = Unpacker()
+        self._statements: dict[tuple[str, int], str] = {}
+
+    def ids(self, filter: Filter = EVERYTHING) -> list[str]:
+        """The sessions that a filter means, the oldest first."""
+        session = schema.session
+        query = select(session.c.id).select_from(SESSIONS).where(expression(filter.condition))
+        with self._store.reading() as connection:
+            return list(connection.execute(query.order_by(session.c.started, session.c.id)).scalars())
+
+    def sessions(self, ids: Sequence[str]) -> list[Facts]:
+        """These sessions, in this order."""
+        with self._reading() as rows:
+            found = {row[0]: Facts(*row) for row in rows("session", ids)}
+        return [found[id] for id in ids if id in found]
+
+    def calls(self, sessions: Sequence[str]) -> dict[str, list[CallFacts]]:
+        """The calls of these sessions, by session, in their order."""
+        found = defaultdict[str, list[CallFacts]](list)
+        with self._reading() as rows:
+            for row in map(CallFacts._make, rows("call", sessions)):
+                found[row.session].append(row)
+        for calls in found.values():
+            calls.sort(key=_place)
+        return found
+
+    def scores(self, sessions: Sequence[str]) -> dict[str, list[ScoreFacts]]:
+        """The newest scores of these sessions, by session."""
+        found = defaultdict[str, list[ScoreFacts]](list)
+        with self._reading() as rows:
+            for row in map(ScoreFacts._make, rows("score", sessions)):
+                found[row.session].append(row)
+        return found
+
+    def blobs(self, digests: Iterable[bytes]) -> dict[bytes, bytes]:
+        """These bodies, as far as there are any."""
+        with self._reading() as rows:
+            return {name: self._unpack(body) for name, body in rows("blob", list(digests))}
+
+    def nodes(self, leaves: Iterable[bytes], known: Container[bytes] = ()) -> dict[bytes, NodeFacts]:
+        """The messages on the way from these up to their roots, or to what is known already."""
+        found: dict[bytes, NodeFacts] = {}
+        unpack = self._unpack
+        with self._reading() as rows:
+            level = [id for id in dict.fromkeys(leaves) if id not in known]
+            while level:
+                above: dict[bytes, None] = {}
+                for id, parent, dialect, body in rows("node", level):
+                    found[id] = NodeFacts(id, parent, dialect, unpack(body))
+                    if parent is not None:
+                        above[parent] = None
+                level = [id for id in above if id not in found and id not in known]
+        return found
+
+    @contextmanager
+    def _reading(self) -> Iterator[Callable[[str, Sequence[Any]], Iterator[Any]]]:
+        """What asks for rows of a kind by their keys. The driver is asked without SQLAlchemy between."""
+        with self._store.reading() as connection:
+            cursor = connection.connection.cursor()
+
+            def rows(kind: str, keys: Sequence[Any]) -> Iterator[Any]:
+                for start in range(0, len(keys), _SIZES[-1]):
+                    some = keys[start : start + _SIZES[-1]]
+                    size = next(size for size in _SIZES if size >= len(some))
+                    cursor.execute(self._statement(connection, kind, size), (*some, *[some[-1]] * (size - len(some))))
+                    yield from cursor.fetchall()
+
+            try:
+                yield rows
+            finally:
+                cursor.close()
+
+    def _statement(self, connection: Connection, kind: str, size: int) -> str:
+        made = self._statements.get((kind, size))
+        if made is None:
+            query, key = _QUERIES[kind]()
+            given: list[Any] = [bindparam(f"k{number}") for number in range(size)]
+            made = self._statements[kind, size] = str(query.where(key.in_(given)).compile(dialect=connection.dialect))
+        return made
+
+
+def _place(call: CallFacts) -> tuple[int, str]:
+    return call.seq, call.id
+
+
+def _of_sessions() -> tuple[Select[Any], Any]:
+    session, summary = schema.session, schema.summary
+    own = (
+        "id run environment environment_version task_key task_hash task rollout attempt harness model origin metadata "
+        "status stop started ended"
+    ).split()
+    columns = [session.c[name] for name in own]
+    query = select(*columns, case((valid(), 1), else_=0), summary.c.findings, summary.c.upstreams)
+    return query.select_from(SESSIONS), session.c.id
+
+
+def _of(table: Any, key: str, names: Iterable[str]) -> Callable[[], tuple[Select[Any], Any]]:
+    return lambda: (select(*(table.c[name] for name in names)), table.c[key])
+
+
+_QUERIES: Final[Mapping[str, Callable[[], tuple[Select[Any], Any]]]] = {
+    "session": _of_sessions,
+    "call": _of(schema.call, "session", CallFacts._fields),
+    "score": _of(schema.newest_score, "session", ScoreFacts._fields),
+    "node": _of(schema.node, "id", NodeFacts._fields),
+    "blob": _of(schema.blob, "digest", ("digest", "body")),
+}
