@@ -110,7 +110,18 @@ def _bring_back_to_version_1(url: str) -> None:
     engine.dispose()
 
 
+def _bring_back_to_version_3(url: str) -> None:
+    engine = create_engine(parse(url))
+    with engine.begin() as connection:
+        connection.execute(text("DROP INDEX session_ended"))
+        for table in ("alert", "alert_message"):
+            connection.execute(text(f"DROP TABLE {table}"))
+        connection.execute(text("UPDATE meta SET value = 3 WHERE name = 'schema_version'"))
+    engine.dispose()
+
+
 def _bring_back_to_version_2(url: str) -> None:
+    _bring_back_to_version_3(url)
     engine = create_engine(parse(url))
     with engine.begin() as connection:
         connection.execute(text("DROP INDEX session_started"))

@@ -37,7 +37,14 @@ def _to_3(connection: Connection) -> None:
     derived.fill(connection)
 
 
-MIGRATIONS: Final[Mapping[int, Migration]] = {1: _to_2, 2: _to_3}
+def _to_4(connection: Connection) -> None:
+    """How alerts stand and what is to be told of them; sessions by their end."""
+    schema.BY_END.create(connection)
+    for table in (schema.alert, schema.alert_message):
+        table.create(connection)
+
+
+MIGRATIONS: Final[Mapping[int, Migration]] = {1: _to_2, 2: _to_3, 3: _to_4}
 """The step that leads from a version to the next, by the version it starts from. Each runs in one transaction with
 the rest."""
 

@@ -40,7 +40,7 @@ from drawbar.record.rows import (
     ToolCallRow,
 )
 
-VERSION: Final = 3
+VERSION: Final = 4
 """Of the tables below. Grows by one with every change to them, together with a step in `migrations`."""
 
 METADATA: Final = MetaData()
@@ -111,6 +111,11 @@ Index("session_run", session.c.run)
 BY_START: Final = Index("session_started", session.c.started, session.c.id)
 OPEN_LIVE: Final = and_(session.c.status == "open", session.c.origin != "opened")
 """Live sessions that have not ended: few, whatever the store holds."""
+BY_END: Final = Index(
+    "session_ended", session.c.ended, session.c.id,
+    sqlite_where=session.c.ended.is_not(None), postgresql_where=session.c.ended.is_not(None),
+)  # fmt: skip
+"""What came to an end last: alerts ask for it again and again."""
 OPEN_LIVE_INDEX: Final = Index(
     "session_open_live", session.c.started, sqlite_where=OPEN_LIVE, postgresql_where=OPEN_LIVE
 )
@@ -272,6 +277,38 @@ key_use: Final = Table(
     PrimaryKeyConstraint("key", "period", "gateway"),
     sqlite_with_rowid=False,
 )
+
+alert: Final = Table(
+    "alert",
+    METADATA,
+    _text("name", key=True),
+    _text("state"),
+    _real("since"),
+    _text("incident", null=True),
+    _real("told", null=True),
+    _number("repeated"),
+    _real("value", null=True),
+    _number("count"),
+    _number("revision"),
+)
+"""How each alert stands. Written by whoever sees it change, of several gateways by the first (`alerts.AlertTable`)."""
+
+alert_message: Final = Table(
+    "alert_message",
+    METADATA,
+    _text("id", key=True),
+    _text("alert"),
+    _text("webhook"),
+    _bytes("body"),
+    _text("state"),
+    _number("attempts"),
+    _real("due"),
+    _text("error", null=True),
+    _real("created"),
+)
+"""What is to be told of alerts, written with the change that it tells of."""
+WAITING: Final = alert_message.c.state == "waiting"
+Index("alert_message_waiting", alert_message.c.due, sqlite_where=WAITING, postgresql_where=WAITING)
 
 DUE: Final = live_scoring.c.state == "due"
 Index("live_scoring_due", live_scoring.c.created, sqlite_where=DUE, postgresql_where=DUE)
