@@ -21,18 +21,20 @@ class Candidate:
     key: str
     """The task's key: unique among the candidates, and the same each time that the session is captured."""
     opening: tuple[ChatMessage, ...]
-    """Chat messages up to the first user request, which is the last of them; without the system prompt. Most have one;
-    more where the session began in the middle of a conversation."""
+    """Chat messages of its first request, without the system prompt: one of the user's as a rule; more where the
+    session began in the middle of a conversation, and then the last may be a tool's result."""
     system: str | None = None
     user_turns: tuple[str | ChatMessage, ...] = ()
     """What the user said later, in order."""
-    answer: str | None = None
-    """The reference answer, for rewards; `answer_source` says what it is."""
+    answer: Any = None
+    """The reference answer, for rewards: a text, or what a rollout's task has; `answer_source` says what it is."""
     answer_source: AnswerSource | None = None
     """correction (somebody said what should have been answered) | accepted (the session's answer, which somebody
     liked) | task (of a rollout: its task's own)"""
     recorded: str = ""
     """The words of the session's last answer, good or bad: what a judge compares a new one with."""
+    info: Mapping[str, Any] = field(default_factory=dict)
+    """Of a rollout: what its task had there for rewards."""
 
     started: float = 0.0
     """Unix seconds."""
@@ -59,6 +61,8 @@ class Candidate:
     tools: Mapping[str, int] = field(default_factory=dict)
     """How often each tool was called, by `server.tool`."""
     tool_errors: int = 0
+    lost: tuple[str, ...] = ()
+    """What of its messages a task cannot say, in words."""
     recordings: Iterable[Recording] = ()
     """Its tool calls, read anew each time that they are gone through: they are kept on disk, not here."""
     merged: tuple[Candidate, ...] = ()
@@ -66,8 +70,8 @@ class Candidate:
 
     @property
     def request(self) -> str:
-        """The words of the first user request."""
-        return words(self.opening[-1]) if self.opening else ""
+        """The words of the user request that the task begins with."""
+        return next((words(each) for each in reversed(self.opening) if each.get("role") == "user"), "")
 
     @property
     def count(self) -> int:
@@ -100,6 +104,7 @@ class Candidate:
             user_turns=json_changed(self.user_turns, text),
             answer=json_changed(self.answer, text),
             recorded=text(self.recorded),
+            info=json_changed(self.info, text),
             user=json_changed(self.user, text),
             tags=json_changed(self.tags, text),
             labels=json_changed(self.labels, text),
@@ -117,8 +122,7 @@ def words(message: str | ChatMessage) -> str:
 
 
 def json_changed(value: Any, text: Callable[[str], str]) -> Any:
-    """A JSON value with each of its strings passed through `text`; the names of an object's fields stay. Tuples stay
-    tuples."""
+    """A JSON value with each of its strings passed through `text`; the names of fields stay, and tuples stay tuples."""
     if isinstance(value, str):
         return text(value)
     if isinstance(value, Mapping):

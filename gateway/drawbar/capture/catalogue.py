@@ -1,0 +1,242 @@
+"""Which tools the agents of many sessions had: their schemas as the models saw them, how these changed, and whose each
+tool is. A tool that a model was offered is of a server if calls of it came through the gateway; else its agent's own.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import orjson
+
+from drawbar.capture.calls import OWN, Used, used_names
+from drawbar.ids import digest
+from drawbar.tools.cassettes.format import Recording
+from drawbar.tools.cassettes.stored import Tools
+from drawbar.trajectory import Call, Trajectory
+from drawbar.wire.dialect import BadBody
+from drawbar.wire.offered import offered
+
+AGENT: Final = "agent"
+"""The server that stands for what agents ran by themselves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """A tool as a request offered it."""
+
+    name: str
+    description: str
+    arguments: Mapping[str, Any]
+    """JSON schema of an object."""
+    free: bool = False
+    """It takes a text of its own grammar; here that is its one argument."""
+
+    @property
+    def digest(self) -> bytes:
+        """The same for what does not differ."""
+        return digest(orjson.dumps([self.description, self.arguments], option=orjson.OPT_SORT_KEYS))
+
+
+@dataclass(slots=True)
+class Version:
+    """A tool as some sessions saw it."""
+
+    tool: Schema
+    first: float
+    last: float
+    sessions: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """For `tools.json`. Times are unix seconds."""
+        seen = {"first": self.first, "last": self.last, "sessions": self.sessions}
+        return {"description": self.tool.description, "inputSchema": self.tool.arguments, **seen}
+
+
+@dataclass(slots=True)
+class Tool:
+    """A tool of the environment."""
+
+    server: str
+    name: str
+    called: set[str] = field(default_factory=set)
+    """What models called it."""
+    versions: list[Version] = field(default_factory=list)
+    """As it was seen, in order; the last is the newest."""
+    arguments: dict[str, None] = field(default_factory=dict)
+    """Names of arguments in recorded calls."""
+    calls: int = 0
+    errors: int = 0
+    listed: Mapping[str, Any] | None = None
+    """As its server lists it now, if that was asked."""
+    reconstructed: int = 0
+    """Calls that are known by the model's messages alone."""
+
+    @property
+    def definition(self) -> dict[str, Any]:
+        """As a server lists it: its server's word, or else as models saw it last, or else what its calls show."""
+        if self.listed is not None:
+            return dict(self.listed)
+        if self.versions:
+            newest = self.versions[-1].tool
+            return {"name": self.name, "description": newest.description, "inputSchema": dict(newest.arguments)}
+        return {"name": self.name, "inputSchema": {"type": "object", "properties": {key: {} for key in self.arguments}}}
+
+    def to_json(self) -> dict[str, Any]:
+        """For `tools.json`."""
+        schema = "server" if self.listed is not None else "offered" if self.versions else "arguments of calls"
+        found = {**self.definition, "schema_from": schema, "calls": self.calls, "errors": self.errors,
+                 "seen_as": sorted(self.called)}  # fmt: skip
+        if self.reconstructed:
+            found |= {"reconstructed": True, "reconstructed_calls": self.reconstructed}
+        if len(self.versions) > 1:
+            found["versions"] = [version.to_json() for version in self.versions]
+        return found
+
+
+class Catalogue:
+    """Fills up session by session; `tools` then says what there is."""
+
+    def __init__(self, listed: Tools | None = None) -> None:
+        """`listed`: what servers say of their tools, if they were asked."""
+        self.listed = listed or {}
+        self._read: dict[tuple[str, bytes], list[Schema]] = {}
+        self._seen: dict[str, dict[bytes, Version]] = defaultdict(dict)
+        self._used: dict[Used, None] = {}
+
+    def note(self, trajectory: Trajectory) -> set[str]:
+        """Read what a session's requests offered; the names of tools that take a text."""
+        offers = {tool.name: tool for call in trajectory.calls for tool in self._offered(call)}
+        for tool in offers.values():
+            version = self._seen[tool.name].setdefault(
+                tool.digest, Version(tool, trajectory.started, trajectory.started)
+            )
+            version.first = min(version.first, trajectory.started)
+            version.last = max(version.last, trajectory.started)
+            version.sessions += 1
+        self._used |= dict.fromkeys(used_names(trajectory))
+        return {tool.name for tool in offers.values() if tool.free}
+
+    def _offered(self, call: Call) -> list[Schema]:
+        if call.tools is None:
+            return []
+        key = call.dialect, digest(call.tools)
+        if key not in self._read:
+            self._read[key] = list(_schemas(call.dialect, call.tools))
+        return self._read[key]
+
+    def homes(self, recordings: Iterable[Recording]) -> Homes:
+        """Whose each tool is, and what its calls were."""
+        homes = Homes({used.name: used for used in self._used}, {used.server for used in self._used} | set(self.listed))
+        for used in self._used:
+            homes.tool(used.server, used.tool).called.add(used.name)
+        for recording in recordings:
+            homes.count(recording)
+        for name, versions in self._seen.items():
+            tool = homes.of_offered(name)
+            tool.called.add(name)
+            tool.versions = _in_order([*tool.versions, *versions.values()])
+        for server, listed in self.listed.items():
+            for each in listed:
+                homes.tool(server, str(each["name"])).listed = each
+        return homes
+
+
+def _schemas(dialect: str, tools: bytes) -> Iterator[Schema]:
+    """The functions of a request, as far as it can be read."""
+    try:
+        found = offered(dialect, tools)
+    except BadBody:
+        return
+    for each in found.tools:
+        function = each["function"]
+        name, described, schema = (function.get(field) for field in ("name", "description", "parameters"))
+        schema = schema if isinstance(schema, dict) and schema.get("type") in (None, "object") else {}
+        if isinstance(name, str) and name:
+            arguments = {"type": "object", "properties": {}, **schema}
+            yield Schema(name, described if isinstance(described, str) else "", arguments, name in found.texts)
+
+
+def _in_order(versions: Iterable[Version]) -> list[Version]:
+    """By when they were last seen; what differs in nothing is one."""
+    ordered = sorted(versions, key=lambda version: (version.last, version.first))
+    return list({version.tool.digest: version for version in ordered}.values())
+
+
+class Homes:
+    """The servers of the environment, and which of them each tool is at."""
+
+    def __init__(self, served: Mapping[str, Used], servers: Iterable[str]) -> None:
+        """`served`: tools of servers by what models call them."""
+        self._served = served
+        self.agent = next(name for name in (AGENT, *(f"{AGENT}{n}" for n in range(2, 99))) if name not in servers)
+        self.tools: dict[tuple[str, str], Tool] = {}
+
+    def tool(self, server: str, name: str) -> Tool:
+        """The tool of this name at a server."""
+        return self.tools.setdefault((server, name), Tool(server, name))
+
+    def placed(self, recording: Recording) -> tuple[str, str]:
+        """The server and the tool of a recorded call. A tool that other sessions called through the gateway is the
+        same where an agent called it by itself."""
+        if recording.server != OWN:
+            return recording.server, recording.tool
+        used = self._served.get(recording.tool)
+        return (self.agent, recording.tool) if used is None else (used.server, used.tool)
+
+    def count(self, recording: Recording) -> None:
+        """A call that the environment has."""
+        tool = self.tool(*self.placed(recording))
+        tool.calls += 1
+        tool.reconstructed += recording.server == OWN
+        tool.errors += recording.error is not None or b'"isError":true' in bytes(recording.result)
+        tool.arguments |= dict.fromkeys(recording.arguments)
+
+    def of_offered(self, name: str) -> Tool:
+        """The tool that models were offered under a name. One that nobody called is of the server whose tools have its
+        prefix, or of the only one that there is; else its agent's own."""
+        used = self._served.get(name)
+        if used is not None:
+            return self.tool(used.server, used.tool)
+        if (self.agent, name) in self.tools:
+            return self.tool(self.agent, name)
+        prefixes = {use.name.removesuffix(use.tool): use.server for use in self._served.values()}
+        prefix = max((p for p in prefixes if p and name.startswith(p)), key=len, default="")
+        if prefix:
+            return self.tool(prefixes[prefix], name.removeprefix(prefix))
+        servers = {server for server, _ in self.tools}
+        alone = len(servers) == 1 and self.agent not in servers and set(prefixes) == {""}
+        return self.tool(servers.pop() if alone else self.agent, name)
+
+    def servers(self) -> dict[str, list[Tool]]:
+        """The tools by server, in the order of their names."""
+        found: dict[str, list[Tool]] = defaultdict(list)
+        for _, tool in sorted(self.tools.items()):
+            found[tool.server].append(tool)
+        return dict(found)
+
+    def header(self) -> dict[str, dict[str, Any]]:
+        """A cassette's servers."""
+        servers = {server: {"tools": [tool.definition for tool in tools]} for server, tools in self.servers().items()}
+        if self.agent in servers:
+            return {**servers, self.agent: {**servers[self.agent], "reconstructed": True}}
+        return servers
+
+    def to_json(self) -> dict[str, Any]:
+        """`tools.json`: the tools of each server."""
+        return {
+            server: {"reconstructed": server == self.agent, "tools": [tool.to_json() for tool in tools]}
+            for server, tools in self.servers().items()
+        }
+
+
+def counted(recordings: Iterable[Recording]) -> tuple[Counter[str], int]:
+    """How often each tool was called, by `server.tool`, and how many calls failed."""
+    found: Counter[str] = Counter()
+    errors = 0
+    for each in recordings:
+        found[f"{each.server or AGENT}.{each.tool}"] += 1
+        errors += each.error is not None or b'"isError":true' in bytes(each.result)
+    return found, errors
