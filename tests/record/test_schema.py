@@ -113,7 +113,9 @@ def _bring_back_to_version_1(url: str) -> None:
 def _bring_back_to_version_3(url: str) -> None:
     engine = create_engine(parse(url))
     with engine.begin() as connection:
-        connection.execute(text("DROP INDEX session_ended"))
+        for name in ("session_ended", "session_open"):
+            connection.execute(text(f"DROP INDEX {name}"))
+        connection.execute(text("CREATE INDEX session_open_live ON session (started) WHERE status = 'open'"))
         for table in ("alert", "alert_message"):
             connection.execute(text(f"DROP TABLE {table}"))
         connection.execute(text("UPDATE meta SET value = 3 WHERE name = 'schema_version'"))

@@ -21,7 +21,6 @@ def _to_2(connection: Connection) -> None:
         *(("call", f"{name} TEXT") for name in ("follows", "edge", "thread", "parent_thread", "purpose")),
     ):
         connection.exec_driver_sql(f"ALTER TABLE {table} ADD COLUMN {column}")
-    schema.OPEN_LIVE_INDEX.create(connection)
     schema.health.create(connection)
 
 
@@ -38,8 +37,10 @@ def _to_3(connection: Connection) -> None:
 
 
 def _to_4(connection: Connection) -> None:
-    """How alerts stand and what is to be told of them; sessions by their end."""
+    """How alerts stand and what is to be told of them; sessions by their end, and all that are open by their start."""
     schema.BY_END.create(connection)
+    schema.BY_OPENING.create(connection)
+    connection.exec_driver_sql("DROP INDEX IF EXISTS session_open_live")  # the same, of live sessions alone
     for table in (schema.alert, schema.alert_message):
         table.create(connection)
 

@@ -21,6 +21,7 @@ from sqlalchemy import (
     Table,
     Text,
     and_,
+    literal_column,
 )
 
 from drawbar.record.rows import (
@@ -109,16 +110,15 @@ session: Final = Table(
 Index("session_key_digest", session.c.key_digest)
 Index("session_run", session.c.run)
 BY_START: Final = Index("session_started", session.c.started, session.c.id)
-OPEN_LIVE: Final = and_(session.c.status == "open", session.c.origin != "opened")
-"""Live sessions that have not ended: few, whatever the store holds."""
+OPEN: Final = session.c.status == literal_column("'open'")
+"""Sessions that have not ended: few, whatever the store holds."""
+BY_OPENING: Final = Index("session_open", session.c.started, session.c.id, sqlite_where=OPEN, postgresql_where=OPEN)
+OPEN_LIVE: Final = and_(OPEN, session.c.origin != "opened")
 BY_END: Final = Index(
     "session_ended", session.c.ended, session.c.id,
     sqlite_where=session.c.ended.is_not(None), postgresql_where=session.c.ended.is_not(None),
 )  # fmt: skip
 """What came to an end last: alerts ask for it again and again."""
-OPEN_LIVE_INDEX: Final = Index(
-    "session_open_live", session.c.started, sqlite_where=OPEN_LIVE, postgresql_where=OPEN_LIVE
-)
 
 blob: Final = Table("blob", METADATA, _bytes("digest", key=True), _bytes("body"))
 
