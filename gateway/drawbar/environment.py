@@ -13,7 +13,7 @@ from drawbar.model import Model
 from drawbar.rubric import Rubric, ScoreFunction, Scorer
 from drawbar.server import PythonServer, ToolServer
 from drawbar.task import Limits, Task
-from drawbar.user import ModelUser, User, user_for
+from drawbar.user import ModelUser, User
 
 if TYPE_CHECKING:
     from mcp.server import MCPServer
@@ -105,13 +105,9 @@ class Environment:
         return list(dict.fromkeys(judge.model for judge in judges if judge is not None))
 
     @property
-    def user_model(self) -> str | None:
-        """The model that plays the user, if one does."""
-        return self.user.model if isinstance(self.user, ModelUser) else None
-
-    def user_of(self, task: Task) -> User | None:
-        """Who plays the user of this task; None: it ends with the agent's first answer."""
-        return user_for(self.user, task)
+    def user_models(self) -> list[str]:
+        """The model that plays the user, if one does: without it a rollout is invalid."""
+        return [self.user.model] if isinstance(self.user, ModelUser) else []
 
     def all_servers(self) -> dict[str, ToolServer]:
         """Every tool server by name, the functions in `tools` as one in-process server. Imports the MCP SDK if need be.

@@ -35,6 +35,7 @@ from drawbar.proxy.refused import Refused
 from drawbar.proxy.registry import SessionEnded, Sessions
 from drawbar.proxy.settings import Settings
 from drawbar.proxy.traffic import Traffic, Use
+from drawbar.proxy.user import UserSide
 from drawbar.record.checkups import Checkups
 from drawbar.record.recorder import Recorder
 from drawbar.record.redaction import Redact
@@ -95,6 +96,7 @@ class Gateway:
         self._use = Use(self.models)
         self._retired: list[Use] = []
         self._control = Control(self)
+        self._users = UserSide(self)
         self._tools: ToolSide | None = None
         self._tools_lock = asyncio.Lock()
         self._live_tools: dict[str, Session] = {}
@@ -194,6 +196,7 @@ class Gateway:
         session = self.sessions.close(session_id, stop)
         if session is not None:
             await self._leave(session)
+            error = self._users.at_end(session) or error
             if self._tools is not None and (replayed := self._tools.replayed(session)) is not None:
                 session.stop = replayed.cause_over(session.stop or stop)
                 error, metadata = error or replayed.error, {**(metadata or {}), **replayed.metadata}
@@ -269,6 +272,8 @@ class Gateway:
             await client.answer(200, [JSON], dump({"status": "ok"}))
         elif prefix is not None and path == "/mcp":
             await self._use_tools(await self._named(client, prefix), client)
+        elif prefix is not None and path == "/user":
+            await self._users.handle(await self._admitted(client, prefix), client)
         elif path.startswith("/mcp/") and prefix is None:
             await self._use_tools(await self._for_environment(client, path[5:]), client)
         elif (path.startswith("/api/") or path == "/healthz") and prefix is None:

@@ -46,6 +46,8 @@ class SessionSpec:
     """Token ids and log probabilities are wanted in its record."""
     withhold: frozenset[str] = frozenset()
     """The kinds of tools that its provider may not run (`wire.hosted_tools.HOSTED_TOOLS`)."""
+    user_model: str | None = None
+    """The model that plays the user of a task that has one, in the place of whoever the environment names."""
 
 
 @dataclass(slots=True, eq=False)
@@ -106,6 +108,8 @@ class Session:
     """When a request last named it."""
     epoch: int = 0
     """The recorder's epoch that the graph's memory belongs to."""
+    user_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while its simulated user is asked: one message at a time."""
 
     def __post_init__(self) -> None:
         self.idle.set()

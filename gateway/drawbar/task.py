@@ -53,6 +53,18 @@ def _stricter(a: Any, b: Any) -> Any:
     return b if a is None else a if b is None else min(a, b)
 
 
+def user_message(said: object) -> dict[str, Any] | None:
+    """What a user says, in chat form; None if it is neither a text nor a chat message of a user's, or says nothing."""
+    if isinstance(said, str):
+        said = {"content": said}
+    if not isinstance(said, Mapping) or said.get("role", "user") != "user":
+        return None
+    content = said.get("content")
+    if not content or not isinstance(content, str | list) or (isinstance(content, str) and not content.strip()):
+        return None
+    return {"role": "user", **said}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
     """One unit of work.
@@ -94,8 +106,7 @@ class Task:
         if isinstance(self.user_turns, str | Mapping) or not isinstance(self.user_turns, Sequence):
             raise ConfigurationError(f"{self._named()}: `user_turns` is a list of texts or chat messages.")
         for number, turn in enumerate(self.user_turns, 1):
-            said = turn.get("content") if isinstance(turn, Mapping) and turn.get("role", "user") == "user" else turn
-            if not said or not isinstance(said, str | list) or (isinstance(said, str) and not said.strip()):
+            if user_message(turn) is None:
                 raise ConfigurationError(
                     f"{self._named()}: user turn {number} is neither a text nor a chat message of the user's that says "
                     "something."
@@ -126,7 +137,7 @@ class Task:
     @property
     def user_messages(self) -> list[dict[str, Any]]:
         """The later user turns in chat form."""
-        return [{"role": "user", **({"content": t} if isinstance(t, str) else t)} for t in self.user_turns]
+        return [message for turn in self.user_turns if (message := user_message(turn)) is not None]
 
     def to_json(self) -> bytes:
         """The task as the store keeps it."""

@@ -7,7 +7,7 @@ A user knows the task and what was said. It does not know how models are reached
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from typing import Any, Protocol, runtime_checkable
 
@@ -144,8 +144,13 @@ class ModelUser:
             ) from error
 
 
-def user_for(user: User | None, task: Task) -> User | None:
-    """Who plays the user of a task: `user`, or a replay where there is none; None where the task has but one turn."""
+def user_for(user: User | None, task: Task, model: str | None = None) -> User | None:
+    """Who plays the user of a task: `user`, or a replay where there is none; None where the task has but one turn.
+
+    `model` plays in the place of a replay, or of the model that was to play.
+    """
+    if model is not None:
+        user = replace(user, model=model) if isinstance(user, ModelUser) else ModelUser(model=model)
     player: User = user or ReplayUser()
     silent = isinstance(player, ReplayUser | ModelUser) and not player.plays(task)
     return None if silent else player

@@ -345,6 +345,8 @@ def _config(spec: SessionSpec, limits: Limits, sampling: Mapping[str, Any]) -> b
     more: dict[str, Any] = {"token_ids": True} if spec.token_ids else {}
     if spec.withhold:
         more["withhold"] = sorted(spec.withhold)
+    if spec.user_model is not None:
+        more["user_model"] = spec.user_model
     return dump({"limits": asdict(limits), "sampling": sampling, "seed": spec.seed, **more})
 
 

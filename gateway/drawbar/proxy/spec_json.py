@@ -12,7 +12,7 @@ from drawbar.proxy.settings import hosted_tools
 from drawbar.sessions import SessionSpec
 from drawbar.task import Limits, Task
 
-_STRINGS = ("environment", "run", "harness", "model")
+_STRINGS = ("environment", "run", "harness", "model", "user_model")
 _NUMBERS = ("rollout", "attempt", "seed")
 _OBJECTS = ("sampling", "metadata", "limits", "task")
 _FLAGS = ("token_ids",)

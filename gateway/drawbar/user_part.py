@@ -1,0 +1,128 @@
+"""What a simulated user said in a session: kept in the session's metadata, from its first message on. Pure.
+
+{"mode": "model", "model": "gpt-5-mini",        "replay" has no model; other users are named by their class
+ "turns": [{"message": {"role": "user", "content": "..."}, "after": "call_...", "answer": "..."}],
+ "done": "said",                                 why there is no more: said | max_turns; null: there may be
+ "fault": null,                                  or why nothing that could be used was said
+ "usage": {"calls": 3, "prompt_tokens": 900, "completion_tokens": 60, "cost": 0.0004}}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from drawbar.user import ModelUser, ReplayUser, User, text_of
+
+if TYPE_CHECKING:
+    from drawbar.judging import Usage
+    from drawbar.trajectory import Trajectory
+    from drawbar.wire.message import Message
+
+METADATA: Final = "simulated_user"
+"""Where a session's metadata has it. (`user` is what live clients call theirs.)"""
+
+
+class UserTurn(msgspec.Struct, frozen=True, kw_only=True):
+    """One message of the user's."""
+
+    message: dict[str, Any]
+    """In chat form."""
+    after: str | None = None
+    """The id of the agent's call whose answer it replies to."""
+    answer: str | None = None
+    """What the agent itself said that it had answered, if it did."""
+
+
+class Spent(msgspec.Struct, frozen=True, kw_only=True):
+    """What it cost to play; a replay costs nothing."""
+
+    calls: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost: float | None = None
+    """US dollars; None as long as no price is known."""
+
+    @property
+    def tokens(self) -> int:
+        return self.prompt_tokens + self.completion_tokens
+
+    def with_more(self, usage: Usage) -> Spent:
+        """And that."""
+        known = [cost for cost in (self.cost, usage.cost) if cost is not None]
+        return Spent(
+            calls=self.calls + usage.calls,
+            prompt_tokens=self.prompt_tokens + usage.prompt_tokens,
+            completion_tokens=self.completion_tokens + usage.completion_tokens,
+            cost=sum(known) if known else None,
+        )
+
+
+class UserPart(msgspec.Struct, frozen=True, kw_only=True):
+    """A user's part in one session."""
+
+    mode: str
+    model: str | None = None
+    turns: tuple[UserTurn, ...] = ()
+    done: str | None = None
+    fault: str | None = None
+    usage: Spent = Spent()
+
+    @classmethod
+    def of(cls, metadata: Mapping[str, Any]) -> UserPart | None:
+        """The one that a session's metadata has; None: no user has been asked (or redaction left nothing)."""
+        try:
+            return msgspec.convert(metadata.get(METADATA), cls)
+        except msgspec.ValidationError:
+            return None
+
+    @classmethod
+    def begun(cls, user: User) -> UserPart:
+        """Of a user who has not spoken yet."""
+        if isinstance(user, ModelUser):
+            return cls(mode="model", model=user.model)
+        return cls(mode="replay" if isinstance(user, ReplayUser) else type(user).__name__)
+
+    def to_json(self) -> dict[str, Any]:
+        """As metadata keeps it."""
+        kept: dict[str, Any] = msgspec.to_builtins(self)
+        return kept
+
+    @property
+    def who(self) -> str:
+        """Who played the user, for people."""
+        return (
+            f"played by {self.model}" if self.model is not None else "replayed" if self.mode == "replay" else self.mode
+        )
+
+
+def heard(part: UserPart, messages: Iterable[Message]) -> list[Message]:
+    """Of a session's messages, those in which the agent passed on what the user said; one for each turn, in order, as
+    far as they are there. Agents may put words of their own around it."""
+    turns = iter(part.turns)
+    found: list[Message] = []
+    turn = next(turns, None)
+    for message in messages:
+        if turn is not None and message.role == "user" and text_of(turn.message).strip() in message.text:
+            found.append(message)
+            turn = next(turns, None)
+    return found
+
+
+def account(trajectory: Trajectory) -> dict[str, Any] | None:
+    """What a report needs to know of a rollout's user; None where nobody played one.
+
+    `exact`: of a replay, whether all that was recorded was said, and reached the agent's model as it was.
+    """
+    part = UserPart.of(trajectory.metadata)
+    if part is None:
+        return None
+    recorded: Sequence[Any] = trajectory.task.user_turns if trajectory.task is not None else ()
+    passed_on = len(heard(part, (node.message for node in trajectory.nodes.values())))
+    return {
+        "mode": part.mode, "model": part.model, "turns": len(part.turns), "done": part.done,
+        "exact": part.mode == "replay" and passed_on == len(part.turns) == len(recorded),
+        "tokens": part.usage.tokens, "cost": part.usage.cost,
+    }  # fmt: skip
