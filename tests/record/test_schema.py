@@ -113,6 +113,8 @@ def _bring_back_to_version_1(url: str) -> None:
 def _bring_back_to_version_3(url: str) -> None:
     engine = create_engine(parse(url))
     with engine.begin() as connection:
+        for table in ("leaving", "loose_node", "loose_blob"):
+            connection.execute(text(f"DROP TABLE {table}"))
         for name in ("session_ended", "session_open"):
             connection.execute(text(f"DROP INDEX {name}"))
         connection.execute(text("CREATE INDEX session_open_live ON session (started) WHERE status = 'open'"))

@@ -45,7 +45,13 @@ def _to_4(connection: Connection) -> None:
         table.create(connection)
 
 
-MIGRATIONS: Final[Mapping[int, Migration]] = {1: _to_2, 2: _to_3, 3: _to_4}
+def _to_5(connection: Connection) -> None:
+    """What has been begun of deleting."""
+    for table in (schema.leaving, schema.loose_node, schema.loose_blob):
+        table.create(connection)
+
+
+MIGRATIONS: Final[Mapping[int, Migration]] = {1: _to_2, 2: _to_3, 3: _to_4, 4: _to_5}
 """The step that leads from a version to the next, by the version it starts from. Each runs in one transaction with
 the rest."""
 

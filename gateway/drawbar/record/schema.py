@@ -41,7 +41,7 @@ from drawbar.record.rows import (
     ToolCallRow,
 )
 
-VERSION: Final = 4
+VERSION: Final = 5
 """Of the tables below. Grows by one with every change to them, together with a step in `migrations`."""
 
 METADATA: Final = MetaData()
@@ -342,6 +342,22 @@ label: Final = Table(
 )
 """What the metadata of sessions says, one row for each plain value: those of a list have one name."""
 Index("label_value", label.c.name, label.c.value, label.c.session)
+
+# The rest is what has been begun of deleting (`pruning`), so that whoever is killed over it leaves nothing behind.
+
+leaving: Final = Table("leaving", METADATA, _text("session", key=True), _real("since"), _text("sweep"))
+"""Sessions that are no longer there, of which rows may still be; and when each said its last."""
+
+
+def _loose(name: str, key: str) -> Table:
+    return Table(name, METADATA, _bytes(key, key=True), _real("since"), _text("sweep"), sqlite_with_rowid=False)
+
+
+loose_node: Final = _loose("loose_node", "id")
+"""Nodes that a session which is no longer there had, and that perhaps nobody needs: when the last of such sessions
+said its last, and which sweep looks at them. Whoever writes such a node again takes it out of here."""
+loose_blob: Final = _loose("loose_blob", "digest")
+"""The same of blobs."""
 
 TABLES: Final[Mapping[type[Row], Table]] = {
     RunRow: run,

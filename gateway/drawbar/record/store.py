@@ -124,6 +124,14 @@ class Store:
         """A connection for what this file has no question for. Raises `StoreError` where it fails."""
         return self._reading()
 
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """One transaction for what must be asked and written at once. Within this process it and the writer's take
+        turns, so that neither has to try again and again. Raises `StoreError` where it fails."""
+        opened = self._engine.connect().execution_options(writes=True)
+        with self._writer.waiting(), self._translating(), opened as connection, connection.begin():
+            yield connection
+
     def session(self, id: str) -> SessionRow | None:
         """The session of this id."""
         return self._session(schema.session.c.id == id)
@@ -245,8 +253,7 @@ class Store:
         table = schema.live_scoring
         key = table.c.session == session, table.c.rubric == rubric
         statement = update(table).where(*key, schema.DUE, table.c.taken < now).values(taken=until)
-        writing = self._engine.connect().execution_options(writes=True)
-        with self._translating(), writing as connection, connection.begin():
+        with self.writing() as connection:
             return connection.execute(statement).rowcount == 1
 
     @property

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any, Final, Protocol, cast
 
 from msgspec import structs
-from sqlalchemy import LargeBinary, Table, bindparam, exists, select
+from sqlalchemy import Column, Delete, LargeBinary, Table, bindparam, delete, exists, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine.interfaces import Dialect
 from sqlalchemy.sql.dml import Insert
@@ -52,6 +52,10 @@ class Statements:
         self._writes = {kind: _compile(_write(kind, table, dialect), dialect) for kind, table in schema.TABLES.items()}
         self._derived = Derived(dialect)
         self._keep_reply = _compile(_blob_unless_node_holds_it(dialect), dialect)
+        self._hold = {
+            NodeRow: _compile(_take_out(schema.loose_node.c.id), dialect),
+            BlobRow: _compile(_take_out(schema.loose_blob.c.digest), dialect),
+        }
         self._packed = {
             kind: [table.columns.keys().index(name) for name in schema.PACKED.get(table, ())]
             for kind, table in schema.TABLES.items()
@@ -69,7 +73,11 @@ class Statements:
             if not group:
                 continue
             cursor.executemany(statement, [self._parameters(group[key]) for key in sorted(group)])
-            if kind is NodeRow and not cursor.rowcount == len(group) == sum(type(row) is NodeRow for row in rows):
+            new = cursor.rowcount
+            if kind in self._hold and new != len(group):
+                # Some were there before. Whoever deletes may have found that nobody needs them: from now on, we do.
+                cursor.executemany(self._hold[kind], [(key,) for key in sorted(group)])
+            if kind is NodeRow and not new == len(group) == sum(type(row) is NodeRow for row in rows):
                 # Some nodes were there before, or come twice: they may hold other bodies than these rows' replies.
                 self._keep_replies(cursor, rows)
         self._derived.follow(cursor, groups.get(SessionRow, {}).values(), groups.get(ScoreRow, {}).values())
@@ -79,6 +87,8 @@ class Statements:
         if said:
             parameters = [(name, body, node, body) for (name, node), body in sorted(said.items())]
             cursor.executemany(self._keep_reply, parameters)
+            if cursor.rowcount != len(parameters):
+                cursor.executemany(self._hold[BlobRow], [(name,) for name, *_ in parameters])
 
     def _parameters(self, row: Row) -> tuple[Any, ...]:
         if type(row) is NodeRow:
@@ -145,6 +155,11 @@ def _blob_unless_node_holds_it(dialect: Dialect) -> Insert:
     return insert.on_conflict_do_nothing(index_elements=[blob.c.digest])
 
 
-def _compile(statement: Insert, dialect: Dialect) -> str:
+def _take_out(key: Column[Any]) -> Delete:
+    """Take what is written again out of what perhaps nobody needs."""
+    return delete(key.table).where(key == bindparam("key", type_=LargeBinary))
+
+
+def _compile(statement: Insert | Delete, dialect: Dialect) -> str:
     """The SQL with positional parameters, in the order of the columns."""
     return str(statement.compile(dialect=dialect))

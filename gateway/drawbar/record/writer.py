@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Final
 
 from msgspec import structs
@@ -51,6 +52,10 @@ class Writer:
                 self._attempt(rows)
             except UnwritableRow:
                 self._attempt([cleaned(row) for row in rows])
+
+    def waiting(self) -> AbstractContextManager[object]:
+        """Nothing is written from here meanwhile."""
+        return self._lock
 
     def close(self) -> None:
         with self._lock:
