@@ -102,7 +102,7 @@ class Environment:
         """The models behind the judges of what has a weight: without them a rollout has no reward."""
         scorers = self.scoring.scorers.values()
         judges = [scorer.judge or self.judge for scorer in scorers if scorer.weight and "judge" in scorer.parameters]
-        return list(dict.fromkeys(judge.model for judge in judges if judge is not None))
+        return list(dict.fromkeys(judge.model for judge in judges if judge is not None and judge.model))
 
     @property
     def user_models(self) -> list[str]:

@@ -97,7 +97,8 @@ class _RubricTable(msgspec.Struct, kw_only=True):
 
 
 class _JudgeTable(msgspec.Struct, kw_only=True):
-    model: str
+    model: str = ""
+    """Without one, what the judge would score has no score; `--judge-model` names one too."""
     template: str | None = None
     template_file: str | None = None
     verdicts: dict[str, float] = {}

@@ -70,6 +70,7 @@ class Judge:
 
     template: str
     model: str
+    """Empty: none is named yet, and what asks for this judge has no score and weighs nothing."""
     verdicts: Mapping[str, float] = field(default_factory=lambda: dict(DEFAULT_VERDICTS))
     """What it may say, and what that is worth. `drawbar.verdicts` says how a reply is read."""
     parse: Callable[[str], float | None] | None = None

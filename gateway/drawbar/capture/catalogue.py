@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import orjson
 
@@ -19,13 +19,15 @@ from drawbar.trajectory import Call, Trajectory
 from drawbar.wire.dialect import BadBody
 from drawbar.wire.offered import offered
 
+T = TypeVar("T")
+
 AGENT: Final = "agent"
 """The server that stands for what agents ran by themselves."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Schema:
-    """A tool as a request offered it."""
+    """A tool as a request offered it; one object for each request that is like no other."""
 
     name: str
     description: str
@@ -96,52 +98,75 @@ class Tool:
         return found
 
 
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What one session's model was offered, and which tools of servers it used."""
+
+    started: float
+    offers: tuple[Schema, ...]
+    used: tuple[Used, ...]
+
+
 class Catalogue:
-    """Fills up session by session; `tools` then says what there is."""
+    """Fills up session by session; `homes` then says what there is."""
 
     def __init__(self, listed: Tools | None = None) -> None:
         """`listed`: what servers say of their tools, if they were asked."""
         self.listed = listed or {}
-        self._read: dict[tuple[str, bytes], list[Schema]] = {}
-        self._seen: dict[str, dict[bytes, Version]] = defaultdict(dict)
-        self._used: dict[Used, None] = {}
+        self._read: dict[tuple[str, bytes], tuple[Schema, ...]] = {}
+        self._seen: dict[str, _Seen] = {}
+        self._sets: dict[Any, Any] = {}
 
     def note(self, trajectory: Trajectory) -> set[str]:
         """Read what a session's requests offered; the names of tools that take a text."""
-        offers = {tool.name: tool for call in trajectory.calls for tool in self._offered(call)}
-        for tool in offers.values():
-            version = self._seen[tool.name].setdefault(
-                tool.digest, Version(tool, trajectory.started, trajectory.started)
-            )
-            version.first = min(version.first, trajectory.started)
-            version.last = max(version.last, trajectory.started)
-            version.sessions += 1
-        self._used |= dict.fromkeys(used_names(trajectory))
-        return {tool.name for tool in offers.values() if tool.free}
+        lists = {tools: None for call in trajectory.calls if (tools := self._offered(call))}
+        offers = tuple({tool.name: tool for tools in lists for tool in tools}.values())
+        used = tuple(used_names(trajectory))
+        self._seen[trajectory.id] = _Seen(trajectory.started, self._once(offers), self._once(used))
+        return {tool.name for tool in offers if tool.free}
 
-    def _offered(self, call: Call) -> list[Schema]:
+    def _once(self, value: T) -> T:
+        """Most sessions are offered the same: what is equal is kept once."""
+        found: T = self._sets.setdefault(value, value)
+        return found
+
+    def _offered(self, call: Call) -> tuple[Schema, ...]:
         if call.tools is None:
-            return []
+            return ()
         key = call.dialect, digest(call.tools)
         if key not in self._read:
-            self._read[key] = list(_schemas(call.dialect, call.tools))
+            self._read[key] = tuple(_schemas(call.dialect, call.tools))
         return self._read[key]
 
-    def homes(self, recordings: Iterable[Recording]) -> Homes:
-        """Whose each tool is, and what its calls were."""
-        homes = Homes({used.name: used for used in self._used}, {used.server for used in self._used} | set(self.listed))
-        for used in self._used:
-            homes.tool(used.server, used.tool).called.add(used.name)
+    def homes(self, sessions: Iterable[str], recordings: Iterable[Recording]) -> Homes:
+        """Whose each tool of these sessions is, and what its calls were."""
+        seen = [self._seen[session] for session in sessions]
+        used = dict.fromkeys(used for each in seen for used in each.used)
+        homes = Homes({use.name: use for use in used}, {*(use.server for use in used), *self.listed})
+        homes.sets = len({frozenset(tool.name for tool in each.offers) for each in seen if each.offers})
+        for use in used:
+            homes.tool(use.server, use.tool).called.add(use.name)
         for recording in recordings:
             homes.count(recording)
-        for name, versions in self._seen.items():
+        for name, versions in _versions(seen).items():
             tool = homes.of_offered(name)
             tool.called.add(name)
-            tool.versions = _in_order([*tool.versions, *versions.values()])
+            tool.versions = _in_order([*tool.versions, *versions])
         for server, listed in self.listed.items():
             for each in listed:
                 homes.tool(server, str(each["name"])).listed = each
         return homes
+
+
+def _versions(seen: Iterable[_Seen]) -> dict[str, list[Version]]:
+    """The states of each tool that was offered, by its name."""
+    found: dict[str, dict[int, Version]] = defaultdict(dict)
+    for each in seen:
+        for tool in each.offers:
+            version = found[tool.name].setdefault(id(tool), Version(tool, each.started, each.started))
+            version.first, version.last = min(version.first, each.started), max(version.last, each.started)
+            version.sessions += 1
+    return {name: list(versions.values()) for name, versions in found.items()}
 
 
 def _schemas(dialect: str, tools: bytes) -> Iterator[Schema]:
@@ -161,8 +186,13 @@ def _schemas(dialect: str, tools: bytes) -> Iterator[Schema]:
 
 def _in_order(versions: Iterable[Version]) -> list[Version]:
     """By when they were last seen; what differs in nothing is one."""
-    ordered = sorted(versions, key=lambda version: (version.last, version.first))
-    return list({version.tool.digest: version for version in ordered}.values())
+    found: dict[bytes, Version] = {}
+    for version in sorted(versions, key=lambda version: (version.last, version.first)):
+        same = found.pop(version.tool.digest, None)
+        if same is not None:
+            version.first, version.sessions = min(version.first, same.first), version.sessions + same.sessions
+        found[version.tool.digest] = version
+    return list(found.values())
 
 
 class Homes:
@@ -173,6 +203,8 @@ class Homes:
         self._served = served
         self.agent = next(name for name in (AGENT, *(f"{AGENT}{n}" for n in range(2, 99))) if name not in servers)
         self.tools: dict[tuple[str, str], Tool] = {}
+        self.sets = 0
+        """Different sets of tools that sessions were offered."""
 
     def tool(self, server: str, name: str) -> Tool:
         """The tool of this name at a server."""

@@ -96,7 +96,7 @@ def _named(ref: str, weight: list[str] | None, env_option: list[str] | None, jud
     if weight:
         named = replace(named, rubric=named.rubric.with_weights(numbers(weight, "--weight")))
     if judge_model is not None:
-        if not named.judge_models:
+        if not named.judges:
             raise ConfigurationError(f"{ref} has no judge, so there is none for --judge-model.")
         scorers = named.rubric.scorers.values()
         own = (replace(s, judge=replace(s.judge, model=judge_model)) if s.judge else s for s in scorers)

@@ -31,9 +31,14 @@ class NamedRubric:
 
     @property
     def judge_models(self) -> list[str]:
-        """The models behind its judges."""
+        """The models behind its judges, as far as they are named."""
+        return list(dict.fromkeys(judge.model for judge in self.judges if judge.model))
+
+    @property
+    def judges(self) -> list[Judge]:
+        """The judges that are asked."""
         asked = [scorer.judge or self.judge for scorer in self.rubric.scorers.values() if asks_a_judge(scorer)]
-        return list(dict.fromkeys(judge.model for judge in asked if judge is not None))
+        return [judge for judge in asked if judge is not None]
 
 
 def asks_a_judge(scorer: Scorer) -> bool:

@@ -164,7 +164,8 @@ class _Run:
         self.outcome: Any = None
         """What it returned, or the exception that it raised."""
         judge = scorer.judge or shared
-        self._judge = None if judge is None else judge.bound(ask or judge.ask, context)
+        self._nameless = judge is not None and not judge.model
+        self._judge = judge.bound(ask or judge.ask, context) if judge is not None and judge.model else None
         self._context = context
 
     @property
@@ -197,6 +198,8 @@ class _Run:
 
     def _missing(self, name: str) -> _Missing:
         asks = f"skipped: it asks for `{name}`, and"
+        if name == "judge" and self._nameless:
+            return _Missing(f"{asks} no model is named for it (--judge-model does)", weightless=True)
         if name == "judge":
             return _Missing(f"{asks} neither it nor the environment has one")
         if name == "feedback":
