@@ -37,8 +37,12 @@ Where = Annotated[
 
 def nothing_meant(store: Store, filter: Filter) -> str:
     """Why there is no session: which clause of the filter leaves none."""
-    if not store.count():
+    sessions = store.count()
+    if not sessions:
         return "No sessions yet."
+    total = f"the filter means none of {counted(sessions, 'session')}."
+    if len(filter.clauses) == 1:
+        return f"No session meets `{filter.clauses[0].text}`: {total}"
     clauses = store.explain(filter)
     said = next((f"No session meets `{clause.text}`" for clause in clauses if not clause.alone), None)
     if said is None:
@@ -48,4 +52,4 @@ def nothing_meant(store: Store, filter: Filter) -> str:
             f"None of the {counted(before, 'session')} that the filter leaves before it meets `{clauses[last].text}` "
             f"({counted(clauses[last].alone, 'session')} alone)"
         )
-    return f"{said}: the filter means none of {counted(store.count(), 'session')}."
+    return f"{said}: {total}"

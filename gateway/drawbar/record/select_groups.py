@@ -122,6 +122,7 @@ def sums(connection: Connection, filter: Filter, by: Sequence[By]) -> Iterator[S
         )
         .select_from(SESSIONS)
         .where(expression(filter.condition))
+        .offset(0)  # it stays a query of its own: taken into the one around it, it would be worked out for each sum
         .subquery()
     )  # fmt: skip
     groups = [each.c[name] for name in (*keys, "task", "rubric")]
