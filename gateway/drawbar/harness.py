@@ -23,6 +23,10 @@ class Assignment:
     mcp_url: str
     """The session's MCP endpoint, the key in it already."""
     model: str
+    user_url: str | None = None
+    """Where the agent's final answer is replied to, the key in it; None: the task ends with the first one. After each
+    final answer, `POST {"turn": n}` there, n being how many of the user's messages there have been; the reply is
+    `{"message": {"role": "user", "content": ...}, "done": false}`, or `{"message": null, "done": true}`."""
     messages: Sequence[Mapping[str, Any]]
     """The opening messages in chat form."""
     task: Task
@@ -58,6 +62,8 @@ class Harness(Protocol):
     when it is cancelled. An exception other than cancellation counts as `harness_failed`. Many runs go on at once.
 
     A harness that keeps something between rollouts (connections, say) is an async context manager too; a run enters it.
+    One that asks at `Assignment.user_url` what the user says next has an attribute `asks_user` that is True; others are
+    given no task whose user has more to say.
     """
 
     name: str

@@ -156,6 +156,11 @@ def user_for(user: User | None, task: Task, model: str | None = None) -> User | 
     return None if silent else player
 
 
+def spoken(task: Task) -> list[dict[str, Any]]:
+    """A task's opening messages as its user knows them: without the system prompt."""
+    return [message for message in task.messages if message.get("role") != "system"]
+
+
 def text_of(message: ChatMessage) -> str:
     """The words of a chat message."""
     content = message.get("content")

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -93,9 +94,19 @@ class UserPart(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def who(self) -> str:
         """Who played the user, for people."""
-        return (
-            f"played by {self.model}" if self.model is not None else "replayed" if self.mode == "replay" else self.mode
-        )
+        if self.model is not None:
+            return f"played by {self.model}"
+        return "replayed" if self.mode == "replay" else f"played by {self.mode}"
+
+    @property
+    def summary(self) -> str:
+        """What became of it, for people."""
+        spent = f", {self.usage.tokens:,} tokens" if self.usage.tokens else ""
+        cost = f", ${self.usage.cost:.4f}" if self.usage.cost is not None else ""
+        ends = {None: "not done", "said": "done", "max_turns": "stopped at max_turns"}
+        end = f"failed: {self.fault}" if self.fault else ends.get(self.done, str(self.done))
+        turns = f"{len(self.turns)} {'turn' if len(self.turns) == 1 else 'turns'}"
+        return f"user {self.who}: {turns}{spent}{cost}; {end}"
 
 
 def heard(part: UserPart, messages: Iterable[Message]) -> list[Message]:
@@ -122,7 +133,36 @@ def account(trajectory: Trajectory) -> dict[str, Any] | None:
     recorded: Sequence[Any] = trajectory.task.user_turns if trajectory.task is not None else ()
     passed_on = len(heard(part, (node.message for node in trajectory.nodes.values())))
     return {
-        "mode": part.mode, "model": part.model, "turns": len(part.turns), "done": part.done,
+        "who": part.who, "mode": part.mode, "turns": len(part.turns), "done": part.done,
         "exact": part.mode == "replay" and passed_on == len(part.turns) == len(recorded),
         "tokens": part.usage.tokens, "cost": part.usage.cost,
     }  # fmt: skip
+
+
+class UserTally:
+    """Adds up, over a run, what its users did."""
+
+    def __init__(self) -> None:
+        self._who: dict[str, None] = {}
+        self._counts: Counter[str] = Counter()
+        self._cost: float | None = None
+
+    def add(self, user: Mapping[str, Any] | None) -> None:
+        """Enter one rollout's, as `account` gives it."""
+        if user is None:
+            return
+        self._who[user["who"]] = None
+        self._counts.update(
+            rollouts=1, turns=user["turns"], tokens=user["tokens"], replays=user["mode"] == "replay",
+            exact=user["exact"], at_most=user["done"] == "max_turns",
+        )  # fmt: skip
+        if user["cost"] is not None:
+            self._cost = (self._cost or 0.0) + user["cost"]
+
+    def report(self) -> dict[str, Any] | None:
+        """All of them: `rollouts` with a user, the `turns` that were played; of `replays`, those that were `exact`; how
+        many ended because the user had spoken `at_most` so often; `tokens` and `cost` (US dollars) of its model."""
+        if not self._who:
+            return None
+        names = ("rollouts", "turns", "replays", "exact", "at_most", "tokens")
+        return {"who": list(self._who), **{name: self._counts[name] for name in names}, "cost": self._cost}

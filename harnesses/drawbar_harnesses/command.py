@@ -11,6 +11,11 @@ The program is started without a shell, in a directory of its own, with:
 | `DRAWBAR_MCP_URL`, `DRAWBAR_MCP_CONFIG` | the tools: the URL, and a file in the shape of `mcp.json` |
 | `DRAWBAR_PROMPT_FILE`, `DRAWBAR_MESSAGES_FILE` | the prompt as text, and all opening messages as JSON |
 | `DRAWBAR_SESSION`, `DRAWBAR_TASK`, `DRAWBAR_SEED` | the session's id, the task's key, the seed if there is one |
+| `DRAWBAR_USER_URL` | where the user replies to final answers; set only if the task's user has more to say |
+
+A program that finds `DRAWBAR_USER_URL` sends it `POST {"turn": n}` after each final answer, n being how many of the
+user's messages it has had there; it gets `{"message": {"role": "user", "content": ...}, "done": false}` and goes on, or
+`{"message": null, "done": true}` and ends. A program that ends before has not done its task: that does not count.
 
 Of our own environment it inherits no more than `PATH`, `HOME`, the locale and the like, and what `pass_env` names.
 """
@@ -43,6 +48,7 @@ PLACEHOLDERS = {
     "key": "the session's key",
     "mcp_url": "the tools' URL",
     "mcp_config": "a file in the shape of mcp.json",
+    "user_url": "where the user replies to final answers, or nothing",
     "workdir": "the directory that it starts in",
     "here": "the directory that drawbar was started in",
     "session": "the session's id",
@@ -74,6 +80,7 @@ class CommandHarness:
 
     __doc__ = (__doc__ or "").replace("{names}", ", ".join(PLACEHOLDERS))
     name = "command"
+    asks_user = True
 
     def __init__(
         self,
@@ -133,6 +140,8 @@ class CommandHarness:
         }
         if assignment.seed is not None:
             environment["DRAWBAR_SEED"] = str(assignment.seed)
+        if assignment.user_url is not None:
+            environment["DRAWBAR_USER_URL"] = assignment.user_url
         return environment | {name: _filled(str(value), values) for name, value in self._env.items()}
 
 
@@ -182,6 +191,7 @@ def _laid(workdir: Path, assignment: Assignment) -> _Desk:
         "openai_base_url": assignment.openai_base_url,
         "key": assignment.key,
         "mcp_url": assignment.mcp_url,
+        "user_url": assignment.user_url or "",
         "workdir": str(workdir),
         "here": str(Path.cwd()),
         "session": assignment.session,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence, Set
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +19,8 @@ from drawbar.harness import Assignment
 IDLE_SECONDS = 3.0
 """Idle connections are dropped sooner than servers drop them (uvicorn: 5 s), so that none is cut under a request."""
 SENDINGS = 3
+REPLAYED = frozenset({"role", "content", "tool_calls"})
+REASONING = frozenset({"reasoning_content", "reasoning", "reasoning_details"})
 _OVERFLOW = re.compile(r"context.{0,20}(length|window)|maximum.{0,20}tokens|prompt is too long|too many tokens", re.I)
 
 
@@ -72,6 +74,17 @@ _completion = msgspec.json.Decoder(_Completion)
 _assistant = msgspec.json.Decoder(Assistant)
 
 
+def replayed(reply: Reply, fields: Set[str]) -> orjson.Fragment:
+    """A reply as the next request carries it: the very bytes where all of its fields may go back.
+
+    Providers refuse fields that are theirs alone to send (`refusal`, `annotations`, `audio`), even as null.
+    """
+    message = orjson.loads(reply.raw)
+    if message.keys() <= fields:
+        return orjson.Fragment(reply.raw)
+    return orjson.Fragment(orjson.dumps({name: value for name, value in message.items() if name in fields}))
+
+
 @asynccontextmanager
 async def connected() -> AsyncIterator[aiohttp.ClientSession]:
     """An HTTP client without a limit on connections or time: limits are the gateway's and the engine's."""
@@ -96,7 +109,8 @@ async def ask(
         request.setdefault("seed", assignment.seed)
     if tools is not None:
         request["tools"] = orjson.Fragment(tools)
-    body = await _send(client, assignment, orjson.dumps(request))
+    url = assignment.openai_base_url + "/chat/completions"
+    body = await _send(client, assignment, url, orjson.dumps(request))
     try:
         raw = bytes(_completion.decode(body).choices[0].message)
         return Reply(raw, _assistant.decode(raw))
@@ -104,9 +118,23 @@ async def ask(
         raise Stopped("upstream_broken", f"The answer is not a chat completion: {error}") from error
 
 
-async def _send(client: aiohttp.ClientSession, assignment: Assignment, body: bytes) -> bytes:
+async def next_from_user(client: aiohttp.ClientSession, assignment: Assignment, turn: int) -> Mapping[str, Any] | None:
+    """What the user says to the agent's final answer, as a chat message; None: no more, or there is no user.
+
+    `turn` is how often the user has replied before.
+
+    Raises:
+        Stopped, HarnessError: as `ask`.
+    """
+    if assignment.user_url is None:
+        return None
+    said = await _send(client, assignment, assignment.user_url, orjson.dumps({"turn": turn}))
+    message: Mapping[str, Any] | None = orjson.loads(said)["message"]
+    return message
+
+
+async def _send(client: aiohttp.ClientSession, assignment: Assignment, url: str, body: bytes) -> bytes:
     """POST, again when the connection broke: marked as a retry, so that the gateway never makes a second turn of it."""
-    url = assignment.openai_base_url + "/chat/completions"
     headers = {"Authorization": f"Bearer {assignment.key}", "Content-Type": "application/json"}
     for sending in range(SENDINGS):
         headers["X-Stainless-Retry-Count"] = str(sending)

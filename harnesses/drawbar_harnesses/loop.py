@@ -13,11 +13,17 @@ import anyio
 import orjson
 
 from drawbar.harness import Assignment, Outcome
-from drawbar_harnesses.connection import Reply, RequestedCall, Stopped, ask, connected
+from drawbar_harnesses.connection import (
+    REASONING,
+    REPLAYED,
+    RequestedCall,
+    Stopped,
+    ask,
+    connected,
+    next_from_user,
+    replayed,
+)
 from drawbar_harnesses.tools import Tools, offered
-
-_REPLAYED = frozenset({"role", "content", "tool_calls"})
-_REASONING = frozenset({"reasoning_content", "reasoning", "reasoning_details"})
 
 
 class LoopHarness:
@@ -29,10 +35,11 @@ class LoopHarness:
     """
 
     name = "loop"
+    asks_user = True
 
     def __init__(self, *, parallel: bool = True, replay_reasoning: bool = True) -> None:
         self._parallel = parallel
-        self._replayed = _REPLAYED | _REASONING if replay_reasoning else _REPLAYED
+        self._replayed = REPLAYED | REASONING if replay_reasoning else REPLAYED
         self._shared: aiohttp.ClientSession | None = None
         self._stack = AsyncExitStack()
 
@@ -60,22 +67,17 @@ class LoopHarness:
         definitions = await tools.list()
         names, schemas = [tool["name"] for tool in definitions], offered(definitions)
         messages: list[Any] = list(assignment.messages)
+        replied = 0
         while True:
             reply = await ask(client, assignment, messages, schemas)
-            if not reply.message.tool_calls:
+            messages.append(replayed(reply, self._replayed))
+            if reply.message.tool_calls:
+                messages += await self._results(tools, names, reply.message.tool_calls)
+            elif (said := await next_from_user(client, assignment, replied)) is not None:
+                messages.append(said)
+                replied += 1
+            else:
                 return Outcome()
-            messages.append(self._replay(reply))
-            messages += await self._results(tools, names, reply.message.tool_calls)
-
-    def _replay(self, reply: Reply) -> orjson.Fragment:
-        """The reply as the next request carries it: the very bytes where all of its fields may go back.
-
-        Providers refuse fields that are theirs alone to send (`refusal`, `annotations`, `audio`), even as null.
-        """
-        fields = orjson.loads(reply.raw)
-        if fields.keys() <= self._replayed:
-            return orjson.Fragment(reply.raw)
-        return orjson.Fragment(orjson.dumps({k: v for k, v in fields.items() if k in self._replayed}))
 
     async def _results(self, tools: Tools, names: Sequence[str], calls: Sequence[RequestedCall]) -> list[Any]:
         if self._parallel and len(calls) > 1:

@@ -30,7 +30,11 @@ def main() -> int:
         messages.append(reply)
         if not reply.get("tool_calls"):
             sys.stdout.write(f"{reply['content']}\n")
-            return 0
+            said = post(os.environ["DRAWBAR_USER_URL"], {})["message"] if "DRAWBAR_USER_URL" in os.environ else None
+            if said is None:
+                return 0
+            messages.append(said)
+            continue
         for call in reply["tool_calls"]:
             function = call["function"]
             params = {"name": function["name"], "arguments": json.loads(function["arguments"])}

@@ -46,7 +46,7 @@ def list_(json: AsJson = False) -> None:
 
 @app.command()
 def show(ref: Ref, env_option: Options = None, json: AsJson = False) -> None:
-    """Show what an environment holds: tools, tasks, rubric, limits, models."""
+    """Show what an environment holds: tools, tasks, rubric, user, limits, models."""
     from drawbar.loading import load_environment
 
     shown = _described(load_environment(ref, pairs(env_option, "--env-option")))
@@ -59,6 +59,7 @@ def show(ref: Ref, env_option: Options = None, json: AsJson = False) -> None:
         "tasks",
         "rubric",
         "judge",
+        "user",
         "limits",
         "sampling",
         "models",
@@ -135,6 +136,7 @@ def _described(environment: Environment) -> dict[str, Any]:
             ],
         },
         "judge": environment.judge.model if environment.judge else None,
+        "user": _user(environment),
         "limits": {name: value for name in ("turns", "tokens", "cost", "seconds")
                    if (value := getattr(environment.limits, name)) is not None},
         "sampling": dict(environment.sampling),
@@ -142,6 +144,23 @@ def _described(environment: Environment) -> dict[str, Any]:
         "default_model": environment.default_model,
         "system": environment.system,
     }  # fmt: skip
+
+
+def _user(environment: Environment) -> dict[str, Any] | None:
+    """Who plays the user, and in how many tasks; None: they end with the agent's first answer."""
+    from drawbar.user import ModelUser, ReplayUser, default_template, user_for
+    from drawbar.user_part import UserPart
+
+    user = environment.user or ReplayUser()
+    played = sum(user_for(user, task) is not None for task in islice(environment.iter_tasks(), _COUNTED))
+    if environment.user is None and not played:
+        return None
+    shown: dict[str, Any] = {"mode": UserPart.begun(user).mode, "tasks": played}
+    if isinstance(user, ModelUser):
+        template = "the default" if user.template == default_template() else "its own"
+        shown |= {"model": user.model, "max_turns": user.max_turns, "template": template}
+        shown |= {"sampling": dict(user.sampling)} if user.sampling else {}
+    return shown
 
 
 def _server(server: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
@@ -82,6 +83,8 @@ def _rows(report: Report) -> Iterator[tuple[str, str]]:
     if report.judge_tokens:
         cost = "" if report.judge_cost is None else f", ${report.judge_cost:.4f}"
         yield "judges", f"{report.judge_tokens:,} tokens{cost}"
+    if report.user is not None:
+        yield "simulated user", _user(report.user)
     yield from _times(report)
 
 
@@ -120,6 +123,19 @@ def _reward(report: Report) -> str:
 def _without(report: Report, name: str) -> str:
     missing = report.missing.get(name)
     return f"  (no value in {counted(missing, 'rollout')})" if missing else ""
+
+
+def _user(user: Mapping[str, Any]) -> str:
+    parts = [f"{', '.join(user['who'])}: {counted(user['turns'], 'turn')} in {counted(user['rollouts'], 'rollout')}"]
+    if user["replays"]:
+        parts.append(f"{user['exact']} of {counted(user['replays'], 'replay')} exact")
+    if user["at_most"]:
+        parts.append(f"{user['at_most']} ended at the user's max_turns")
+    if user["tokens"]:
+        parts.append(f"{user['tokens']:,} tokens")
+    if user["cost"] is not None:
+        parts.append(f"${user['cost']:.4f}")
+    return ", ".join(parts)
 
 
 def _number(value: float) -> str:

@@ -51,6 +51,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     withhold: str | None = None
     weights: dict[str, float] = {}
     judge_model: str | None = None
+    user_model: str | None = None
     cassette: str | None = None
     """A whole path."""
     cassette_mode: str | None = None
@@ -142,6 +143,7 @@ def planned(request: Request, environment: Environment, run: str | None = None) 
         sampling=request.sampling,
         token_ids=request.token_ids,
         withhold=hosted_tools((request.withhold or "").split(",")),
+        user_model=request.user_model,
         request=msgspec.to_builtins(request),
         run=run or new_id("run"),
     )
@@ -173,8 +175,8 @@ def models_for(request: Request, environment: Environment) -> Models:
     """How model names are resolved in this run.
 
     Raises:
-        ConfigurationError: the variable that should hold a key is not set, or nothing is known of the model or of a
-            judge's.
+        ConfigurationError: the variable that should hold a key is not set, or nothing is known of the model, of a
+            judge's or of the user's.
     """
     from drawbar.proxy.models import Models
     from drawbar.proxy.upstream import UpstreamError
@@ -193,7 +195,8 @@ def models_for(request: Request, environment: Environment) -> Models:
         fallbacks=request.fallbacks,
         concurrency=request.upstream_concurrency,
     )
-    for model in (chosen_model(request, environment), *environment.judge_models):
+    user_models = environment.user_models if request.user_model is None else [request.user_model]
+    for model in (chosen_model(request, environment), *environment.judge_models, *user_models):
         try:
             models.check(model)
         except UpstreamError as error:

@@ -59,6 +59,7 @@ def run(
     max_seconds: options.MaxSeconds = None,
     weight: options.Weight = None,
     judge_model: options.JudgeModel = None,
+    user_model: options.UserModel = None,
     store: StoreUrl = None,
     gateway: options.Gateway = None,
     gateway_key_env: options.GatewayKeyEnv = "DRAWBAR_ADMIN_KEY",
@@ -92,7 +93,7 @@ def _request(given: Mapping[str, Any]) -> Request:
         "model", "base_url", "upstream_dialects", "upstream_tokens", "api_key_env", "token_ids", "withhold",
         "harness", "tasks", "rollouts", "concurrency",
         "upstream_concurrency", "retries", "seed", "shuffle",
-        "max_turns", "max_tokens", "max_cost", "max_seconds", "judge_model",
+        "max_turns", "max_tokens", "max_cost", "max_seconds", "judge_model", "user_model",
     )  # fmt: skip
     return Request(
         environment=resolved(given["environment"]),

@@ -112,6 +112,15 @@ RecordCassette = Annotated[
         "--record-cassette", panel=_AGENT, metavar="PATH", help="Write the tool calls of all servers into a new one."
     ),
 ]
+UserModel = Annotated[
+    str | None,
+    _option(
+        "--user-model",
+        panel=_AGENT,
+        metavar="MODEL",
+        help="Plays the user after the agent's answers, where a task has a goal or later user turns.",
+    ),
+]
 
 Tasks = Annotated[int | None, _option("--tasks", "-n", panel=_RUN, min=1, help="At most so many. Default: all.")]
 Rollouts = Annotated[int, _option("--rollouts", "-r", panel=_RUN, min=1, help="Per task.")]

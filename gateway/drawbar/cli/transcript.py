@@ -18,6 +18,7 @@ from drawbar.cli.transcript_threads import other_stretches, thread_table
 from drawbar.proxy.trajectory_json import thread_to_json
 from drawbar.record.findings import FINDINGS, by_weight
 from drawbar.trajectory import Finding, ToolCall, Trajectory
+from drawbar.user_part import UserPart, heard
 from drawbar.wire.dialect import BadBody
 from drawbar.wire.message import Media, Message, Other, ToolResult, ToolUse
 from drawbar.wire.tolerant import dump, load_whole
@@ -54,6 +55,8 @@ class _Transcript:
                 self._calls[call.tool_use_id].append(call)
         self._uses: dict[str, ToolUse] = {}
         self._side_by_side: set[str] = set()
+        self._user = UserPart.of(trajectory.metadata)
+        self._played = () if self._user is None else heard(self._user, trajectory.messages)
         told = (node.message for node in trajectory.nodes.values()) if full else iter(trajectory.messages)
         for message in told:
             uses = {block.id: block for block in message.blocks if isinstance(block, ToolUse)}
@@ -68,6 +71,8 @@ class _Transcript:
         yield from self._others()
         yield from self._output()
         yield from _failures(self._trajectory)
+        if self._user is not None:
+            yield Text(f"\n{self._user.summary}", style="red" if self._user.fault else "dim")
         yield from self._scores()
         yield from session_lines(self._trajectory.metadata)
         yield from self._health()
@@ -89,7 +94,10 @@ class _Transcript:
             yield from self._result(result)
         if message.tool_results and not message.text:
             return
-        yield Text(f"\n{message.role}", style=_STYLES[message.role])
+        head = Text(f"\n{message.role}", style=_STYLES[message.role])
+        if self._user is not None and any(message is played for played in self._played):
+            head.append(f"  {self._user.who}", style="dim")
+        yield head
         if message.reasoning:
             yield self._said(message.reasoning, "dim italic")
         if message.text:

@@ -28,7 +28,7 @@ from drawbar.proxy.client import JSON, BodyTooLarge, Client, ClientGone
 from drawbar.proxy.headers import status_of_end
 from drawbar.proxy.refused import Refused
 from drawbar.task import user_message
-from drawbar.user import Conversation, ModelUser, User, user_for
+from drawbar.user import Conversation, ModelUser, User, spoken, user_for
 from drawbar.user_part import METADATA, UserPart, UserTurn
 from drawbar.wire.dialect import BadBody
 from drawbar.wire.tolerant import dump, load_object, whole
@@ -128,8 +128,8 @@ class UserSide:
             at_limit = isinstance(user, ModelUser) and len(part.turns) >= user.max_turns
             part = msgspec.structs.replace(part, done="max_turns" if at_limit else "said")
         else:
-            spoken = UserTurn(message=said, after=last, answer=answer)
-            part = msgspec.structs.replace(part, turns=(*part.turns, spoken))
+            turned = UserTurn(message=said, after=last, answer=answer)
+            part = msgspec.structs.replace(part, turns=(*part.turns, turned))
         await self._keep(session, part)
         return part, len(part.turns) - (said is not None)
 
@@ -195,7 +195,7 @@ def _metadata(session: Session) -> dict[str, Any]:
 
 def _messages(session: Session, part: UserPart, words: Mapping[str, str], last: str) -> list[dict[str, Any]]:
     """What was said so far, as a user sees it."""
-    told = [message for message in _task(session).messages if message.get("role") != "system"]
+    told = spoken(_task(session))
     for turn in part.turns:
         answer = turn.answer if turn.answer is not None else words.get(turn.after or "", "")
         told += [{"role": "assistant", "content": answer}, turn.message]

@@ -31,6 +31,11 @@ class OpenSession:
     def mcp_url(self) -> str:
         return self.base_url + "/mcp"
 
+    @property
+    def user_url(self) -> str:
+        """Where the user replies to the agent's final answers."""
+        return self.base_url + "/user"
+
 
 class GatewayAccess(Protocol):
     """What the engine needs of a gateway. Every method may raise `StoreError`: then nothing can be recorded."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import orjson
@@ -14,7 +15,9 @@ from drawbar.errors import ConfigurationError
 from drawbar.harness import Harness
 from drawbar.ids import new_id
 from drawbar.record.rows import RunRow
+from drawbar.rollout.users import check_users
 from drawbar.task import Limits, Task
+from drawbar.user import User, user_for
 
 COUNTED = 100_000
 """As far as tasks that come one by one are counted; more of them, or endless ones, need a number."""
@@ -53,6 +56,8 @@ class Plan:
     """Token ids and log probabilities are wanted in the record of each rollout."""
     withhold: frozenset[str] = frozenset()
     """The kinds of tools that the provider may not run (`wire.hosted_tools.HOSTED_TOOLS`)."""
+    user_model: str | None = None
+    """The model that plays the user of tasks that have one, in the place of whoever the environment names."""
     run: str = field(default_factory=lambda: new_id("run"))
     request: Mapping[str, Any] = field(default_factory=dict)
     """What the user asked for (JSON): stored with the run, so that it can be resumed."""
@@ -78,6 +83,10 @@ class Plan:
         """Whether the model is a Python function of the environment's: no language model."""
         return self.model in self.environment.models
 
+    def user_of(self, task: Task) -> User | None:
+        """Who plays the user of a task; None: it ends with the agent's first answer."""
+        return user_for(self.environment.user, task, self.user_model)
+
     def row(self, started: float) -> RunRow:
         """The run as the store knows it."""
         return RunRow(
@@ -100,8 +109,8 @@ class Plan:
         """The run's tasks.
 
         Raises:
-            ConfigurationError: there are none, one of the first is faulty, or they may never end and no number is set
-            (or they are to be shuffled).
+            ConfigurationError: there are none, one of the first is faulty, or has a user with whom the harness cannot
+            talk; or they may never end and no number is set (or they are to be shuffled).
         """
         look_at = COUNTED + 1 if self.tasks is None or self.shuffle else min(self.tasks, CHECKED)
         found = sum(1 for _ in self.environment.iter_tasks(look_at))
@@ -112,6 +121,7 @@ class Plan:
             raise ConfigurationError(
                 f"Environment {self.environment.name} has more than {COUNTED:,} tasks, or they never end: {advice}."
             )
+        check_users(self.harness, islice(self.environment.iter_tasks(look_at), CHECKED), self.user_of)
         wanted = self.tasks or found
         return Selection(self, min(found, wanted) if found < look_at else wanted)
 

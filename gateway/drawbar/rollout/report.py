@@ -15,6 +15,7 @@ from drawbar.record.rows import RunRow
 from drawbar.rollout.result import RolloutResult
 from drawbar.rollout.statistics import Estimate, clustered_mean, pass_at_k, pass_hat_k, percentile
 from drawbar.tools.cassettes.drift import RunDrift
+from drawbar.user_part import UserTally
 
 PASS_THRESHOLD = 1.0
 """A rollout passes when its reward is at least this."""
@@ -79,6 +80,8 @@ class Report:
     retried: int
     cassettes: Sequence[Mapping[str, Any]] = ()
     """For each cassette that answered tool calls: how well it did (`drawbar.tools.cassettes.drift`)."""
+    user: Mapping[str, Any] | None = None
+    """What whoever played the tasks' users did and spent, as `UserTally.report` has it; None: nobody did."""
     rubrics: Mapping[str, int] = field(default_factory=dict)
     """Valid rollouts by the version of the rubric that gave their scores. More than one: the means mix them."""
 
@@ -140,6 +143,7 @@ class Report:
             "unhealthy": dict(self.unhealthy),
             "defective": self.defective,
             "cassettes": list(self.cassettes),
+            "user": self.user,
             "started": self.run.started,
             "ended": self.run.ended,
         }
@@ -170,6 +174,7 @@ class Tally:
     _unhealthy: Counter[str] = field(default_factory=Counter)
     _defective: int = 0
     _drift: RunDrift = field(default_factory=RunDrift)
+    _users: UserTally = field(default_factory=UserTally)
     _sum: float = 0.0
     _rewarded: int = 0
 
@@ -207,6 +212,7 @@ class Tally:
         self._unhealthy.update(result.unhealthy)
         self._defective += result.defective
         self._drift.add(result.cassettes)
+        self._users.add(result.user)
         if result.error and (not result.valid or result.cause == "agent_failed"):
             self._examples.setdefault(result.cause, result.error)
         if result.valid:
@@ -269,6 +275,7 @@ class Tally:
             unhealthy=dict(self._unhealthy.most_common()),
             defective=self._defective,
             cassettes=self._drift.report(),
+            user=self._users.report(),
         )
 
 

@@ -12,6 +12,7 @@ from drawbar.causes import CAUSES
 from drawbar.record.rows import ScoreRow
 from drawbar.tools.cassettes.drift import METADATA
 from drawbar.trajectory import Score, Trajectory
+from drawbar.user_part import account
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +51,8 @@ class RolloutResult:
     """Whether any of it is a defect: it trains nothing unless told otherwise."""
     cassettes: Sequence[Mapping[str, Any]] = ()
     """Where recorded tool calls answered: how well they did (`drawbar.tools.cassettes.drift`)."""
+    user: Mapping[str, Any] | None = None
+    """What whoever played its user did and spent (`drawbar.user_part.account`); no part of the agent's own account."""
 
     @property
     def valid(self) -> bool:
@@ -93,6 +96,7 @@ class RolloutResult:
             unhealthy=tuple(dict.fromkeys(finding.name for finding in trajectory.health)),
             defective=any(finding.severity == "defect" for finding in trajectory.health),
             cassettes=drift if isinstance(drift := trajectory.metadata.get(METADATA), list) else (),
+            user=account(trajectory),
         )
 
 

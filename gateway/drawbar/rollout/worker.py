@@ -121,6 +121,7 @@ class Worker:
             limits=plan.limits_of(job.task),
             token_ids=plan.token_ids,
             withhold=plan.withhold,
+            user_model=plan.user_model,
         )
 
     def _assignment(self, spec: SessionSpec, session: OpenSession) -> Assignment:
@@ -131,6 +132,7 @@ class Worker:
             key=session.key,
             base_url=session.base_url,
             mcp_url=session.mcp_url,
+            user_url=session.user_url if self._plan.user_of(spec.task) is not None else None,
             model=spec.model,
             messages=spec.task.messages,
             task=spec.task,

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from drawbar.environment import Environment
-from drawbar.errors import ConfigurationError
+from drawbar.errors import ConfigurationError, UserError
 from drawbar.task import Task
 from drawbar.tools.cassettes.content import problems
 from drawbar.tools.cassettes.deck import names_in
 from drawbar.tools.cassettes.environments import cassettes_of
 from drawbar.tools.cassettes.format import read
 from drawbar.trajectory import Score, Trajectory
+from drawbar.user import Conversation, ModelUser, ReplayUser, spoken
 
 NAME_CAP: Final = 64 - len("mcp__drawbar__")
 """Providers take tool names of 64 characters; harnesses put `mcp__SERVER__` before them."""
@@ -32,7 +33,7 @@ class Problem:
     """One thing that is wrong."""
 
     check: str
-    """tasks | cassette | tools | oracle | idle | repeat"""
+    """tasks | cassette | user | tools | oracle | idle | repeat"""
     what: str
     advice: str
 
@@ -61,6 +62,27 @@ def check_cassettes(environment: Environment) -> list[Problem]:
         advice = "Record it anew with --record-cassette, or mend the line that is named."
         found += [Problem("cassette", what, advice) for what in wrong]
     return found
+
+
+def check_user(environment: Environment, limit: int) -> list[Problem]:
+    """Whoever plays the user has something to say in some task, and a model's prompt can be made for each."""
+    user = environment.user
+    if not isinstance(user, ReplayUser | ModelUser):
+        return []
+    playing = [task for task in environment.iter_tasks(limit) if user.plays(task)]
+    if not playing:
+        needed = "`user_turns`" if isinstance(user, ReplayUser) else '`info["goal"]` or `user_turns`'
+        return [
+            Problem("user", "There is a user, and no task in which it would say anything.", f"Give tasks {needed}.")
+        ]
+    for task in playing:
+        try:
+            if isinstance(user, ModelUser):
+                user.render(Conversation(task=task, messages=spoken(task), played=0))
+        except UserError as error:
+            advice = "Mend the template, or give each task what it asks for."
+            return [Problem("user", f"Task {task.key!r}: {error}", advice)]
+    return []
 
 
 def check_tools(tools: Iterable[Mapping[str, Any]]) -> list[Problem]:

@@ -20,6 +20,7 @@ from drawbar.rollout.plan import Plan
 from drawbar.rollout.result import RolloutResult
 from drawbar.task import Task
 from drawbar.trajectory import Trajectory
+from drawbar.user import ModelUser, User
 from drawbar.validation.checks import (
     Problem,
     check_cassettes,
@@ -28,6 +29,7 @@ from drawbar.validation.checks import (
     check_repeats,
     check_tasks,
     check_tools,
+    check_user,
 )
 
 ORACLE: Final = "oracle"
@@ -60,13 +62,15 @@ async def validate(environment: Environment, *, limit: int = 1000, oracle: bool 
         HarnessError, StoreError: the trial itself could not be made.
     """
     found = Findings(problems=[*check_tasks(environment), *check_cassettes(environment)])
+    if not found.problems:
+        found.problems += check_user(environment, limit)
     if found.problems:
         return found
-    tried = replace(environment, models={**environment.models, _IDLE: _do_nothing})
+    tried = replace(environment, models={**environment.models, _IDLE: _do_nothing}, user=_user_here(environment))
     async with _gateway(tried) as access:
         idle = await _trajectories(tried, access, _IDLE, rollouts=1, limit=limit)
         found.tasks = len(idle)
-        unusable = [t for t in idle if t.stop in ("tool_server_failed", "harness_failed")]
+        unusable = [t for t in idle if t.stop in ("tool_server_failed", "harness_failed", "user_failed")]
         if unusable:
             found.problems.append(_unusable(unusable[0], len(unusable)))
             return found
@@ -128,11 +132,20 @@ def _offered(trajectories: Sequence[Trajectory]) -> list[dict[str, Any]]:
     return list(found.values())
 
 
+def _user_here(environment: Environment) -> User | None:
+    """Its user. Where a model plays it that is not the environment's own, recorded turns are replayed: none is asked
+    here."""
+    away = isinstance(environment.user, ModelUser) and environment.user.model not in environment.models
+    return None if away else environment.user
+
+
 def _unusable(trajectory: Trajectory, count: int) -> Problem:
     return Problem(
         "tools",
         f"{count} rollout{'s' * (count > 1)} could not be made: {trajectory.stop}: {trajectory.error}",
-        "See that the environment's servers start, and that their tools can be listed.",
+        "See that its user says something that can be used."
+        if trajectory.stop == "user_failed"
+        else "See that the environment's servers start, and that their tools can be listed.",
     )
 
 
