@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import anyio
 import anyio.to_thread
 
+from drawbar.alerts.alerting import Alerting
 from drawbar.errors import StoreError, UnknownName
 from drawbar.proxy.admission import Admitted, admitted, holder_of
 from drawbar.proxy.answers import asker_of, only, say
@@ -88,8 +89,9 @@ class Gateway:
         self.scoring = LiveScoring(
             store, self.recorder, self.environments, self._reread, self.chat, self.settings.score_live
         )
+        self.alerting = Alerting(store, self.recorder, self.settings)
         self.sessions = Sessions(store, self.recorder, self.environments, self._let_go, self.scoring.at_end)
-        self.live = LiveSessions(self.sessions, store, self.settings, self._end_live)
+        self.live = LiveSessions(self.sessions, store, self.settings, partial(self.end, stop="completed"))
         self.model_side = ModelSide(store, self.recorder, models, self.settings, self.live)
         self.traffic = Traffic()
         self.keys = KeyRing(store)
@@ -106,10 +108,9 @@ class Gateway:
     async def __aenter__(self) -> Self:
         await self._stack.enter_async_context(self.recorder)
         self._stack.push_async_callback(self._close_models)
-        self._stack.push_async_callback(self.checkups.stop)
-        self.checkups.start()
-        self._stack.push_async_callback(self.scoring.stop)
-        self.scoring.start()
+        for work in (self.checkups, self.scoring, self.alerting):
+            self._stack.push_async_callback(work.stop)
+            work.start()
         await self.live.start()
         return self
 
@@ -141,6 +142,7 @@ class Gateway:
         self.recorder.keep_all = self.settings.recording == "best-effort"
         self.live.settle(self.settings)
         self.scoring.rules = self.settings.score_live
+        self.alerting.settle(self.settings)
         self.environments.clear()
         self.environments.update(environments or {})
         former, self._former_tools = self._former_tools, list(self._live_tools.values())
@@ -205,9 +207,6 @@ class Gateway:
             self.scoring.ended(session_id)
             if session is not None and self._tools is not None:
                 self._tools.forget(session)
-
-    async def _end_live(self, session_id: str) -> None:
-        await self.end(session_id, stop="completed")
 
     async def _reread(self, session: str) -> Trajectory:
         """A session that is to be scored."""

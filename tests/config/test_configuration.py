@@ -173,7 +173,7 @@ def test_every_setting_is_shown_with_its_source_and_no_secret(tmp_path: Path) ->
     assert lines["upstreams.mine.base_url"][0] == '"http://127.0.0.1:9/v1"'
     assert lines["servers.shop.headers"][0] == '{ "authorization" = "***" }'
     top = {name.partition(".")[0] for name in lines}
-    assert {keys[0] for keys in all_settings()} <= top | {"upstreams", "models", "servers"}
+    assert {keys[0] for keys in all_settings()} <= top | {"upstreams", "models", "servers", "webhooks", "alerts"}
 
 
 def test_every_setting_can_be_a_variable_and_says_what_it_does() -> None:

@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from drawbar.proxy.settings import Settings
 from drawbar.record.rows import CallRow, LiveScoringRow, ScoreRow, SessionRow, ToolCallRow
-from drawbar.telemetry.exposition import Now, exposition
+from drawbar.telemetry.exposition import AlertsNow, Now, exposition
 from drawbar.telemetry.metrics import MOST_MODELS, Metrics
 
 if TYPE_CHECKING:
@@ -22,8 +22,11 @@ if TYPE_CHECKING:
 
 ASK = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
 NOTHING = Now(
-    live_sessions=0, calls_under_way=0, recorder_rows=0, recorder_lag=0.0, recorder_failing=False, unrecorded=0,
-    scoring_waiting=0, scoring_working=0, scoring_overflowed=0,
+    live_sessions=0, calls_under_way=0, recorder_rows=0, recorder_lag=0.0, recorder_failing=False, recorder_lost=0,
+    recorder_spooled=0, unrecorded=0, scoring_waiting=0, scoring_working=0, scoring_overflowed=0,
+    alerts=AlertsNow(
+        firing={"low": True}, values={"low": 0.5}, failed_looks=0, messages={("ops", "sent"): 1}, waiting=0
+    ),
 )  # fmt: skip
 
 
@@ -202,6 +205,9 @@ def test_every_label_of_the_dashboards_queries_is_one_of_its_metric() -> None:
         "name",
         "origin",
         "version",
+        "alert",
+        "webhook",
+        "result",
         "le",
     }
     text = files("drawbar.telemetry").joinpath("grafana.json").read_text()

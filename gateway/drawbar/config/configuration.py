@@ -8,6 +8,8 @@ import msgspec
 from msgspec import Meta
 
 Seconds: TypeAlias = Annotated[float, Meta(gt=0)]
+Length: TypeAlias = float | str
+"""A length of time: seconds, or a text such as `5min`, `2h`, `7d`."""
 Count: TypeAlias = Annotated[int, Meta(ge=1)]
 
 
@@ -71,6 +73,46 @@ class RetriesTable(msgspec.Struct, frozen=True, kw_only=True):
     ] = 30.0
 
 
+class WebhookTable(msgspec.Struct, frozen=True, kw_only=True):
+    """Where alerts are told: an address that takes JSON by POST, as Slack's and its like do."""
+
+    url: Annotated[str, Meta(description='Its address; `"${NAME}"` takes it from a variable.')]
+    headers: Annotated[dict[str, str], Meta(description="Sent with each message; `${NAME}` keeps secrets out.")] = {}
+    secret: Annotated[
+        str | None, Meta(description="What messages are signed with, as Standard Webhooks says (webhook-signature).")
+    ] = None
+    timeout: Annotated[Seconds, Meta(description="Seconds that one try may take.")] = 10.0
+
+
+class AlertTable(msgspec.Struct, frozen=True, kw_only=True):
+    """What live traffic must not come to. Exactly one of `below` and `above`."""
+
+    measure: Annotated[
+        str,
+        Meta(
+            description="reward, score.NAME, feedback, feedback.NAME, defect_rate (of sessions), error_rate, "
+            "tool_error_rate (of calls), cost (dollars), recorder_failing, recorder_spooled, recorder_lost."
+        ),
+    ]
+    below: Annotated[float | None, Meta(description="It is bad below this.")] = None
+    above: Annotated[float | None, Meta(description="It is bad above this.")] = None
+    clear: Annotated[float | None, Meta(description="From where on it is good again; none: from the same.")] = None
+    last: Annotated[Count | None, Meta(description="Only the newest sessions (or calls), so many.")] = None
+    window: Annotated[
+        Length | None, Meta(description="How far is looked back: seconds, 5min, 2h. None: 1h, or 7d with `last`.")
+    ] = None
+    where: Annotated[str, Meta(description="Which live sessions, in the language of --where.")] = ""
+    rubric: Annotated[
+        str | None, Meta(description="Of which version the scores are; none: the one that most sessions have.")
+    ] = None
+    at_least: Annotated[
+        Count | None, Meta(description="Sessions or calls below which nothing is said; none: 20, or `last`.")
+    ] = None
+    lasting: Annotated[Length, Meta(description="For how long it must be bad: seconds, 5min.")] = 0.0
+    repeat: Annotated[Length | None, Meta(description="After how long it is told again; none: never.")] = None
+    webhooks: Annotated[list[str] | None, Meta(description="Who is told; none: all webhooks.")] = None
+
+
 class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that can be set about `drawbar serve`."""
 
@@ -126,6 +168,9 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
         list[str],
         Meta(description="Whose rubrics score which live sessions: ENV[:RATE][,model=..,agent=..,tag=..,all]."),
     ] = []
+    webhooks: dict[str, WebhookTable] = {}
+    alerts: dict[str, AlertTable] = {}
+    alert_interval: Annotated[Seconds, Meta(description="Seconds between looks at the alerts.")] = 10.0
     otel: Annotated[
         bool, Meta(description="Send traces to where OTEL_EXPORTER_OTLP_ENDPOINT leads (drawbar[otel]).")
     ] = False
@@ -140,7 +185,7 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
 FIXED: tuple[str, ...] = ("host", "port", "store", "spool", "otel")
 """What cannot change while the server runs."""
 
-SECRET: frozenset[str] = frozenset({"admin_key", "keys", "env", "headers"})
+SECRET: frozenset[str] = frozenset({"admin_key", "keys", "env", "headers", "secret"})
 """Settings, at any depth, whose values are never shown."""
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from drawbar.config.configuration import Configuration, ModelTable, ServerTable, UpstreamTable
+from drawbar.config.made_alerts import alerts_of, webhooks_of
 from drawbar.config.reading import Effective
 from drawbar.environment import Environment
 from drawbar.errors import ConfigurationError, StoreError, UnknownName, nearest
@@ -51,6 +52,9 @@ def settings_of(effective: Effective) -> Settings:
         patience=given.patience,
         live_idle=given.idle,
         stop_tools=frozenset(given.stop_tools),
+        webhooks=webhooks_of(effective),
+        alerts=alerts_of(effective),
+        alert_interval=given.alert_interval,
         score_live=_at(effective, "score_live", lambda: tuple(map(LiveRule.parse, given.score_live))),
         token_ids=given.token_ids,
         withhold=_at(effective, "withhold", lambda: hosted_tools(given.withhold)),

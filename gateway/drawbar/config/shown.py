@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -47,6 +48,8 @@ def _masked(keys: Keys, value: Any) -> Any:
         if isinstance(value, dict):
             return dict.fromkeys(value, MASK)
         return [MASK] * len(value) if isinstance(value, list) else value and MASK
+    if keys[0] == "webhooks" and keys[-1] == "url":  # its path may be all that keeps others from it
+        return f"{urlsplit(value).scheme}://{urlsplit(value).hostname}/{MASK}"
     if keys == ("store",):
         return shown(parse(value)) if "://" in value else value
     return shown_url(value) if keys[-1] in _URLS and value is not None else value

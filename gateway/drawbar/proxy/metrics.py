@@ -43,19 +43,28 @@ def _import() -> None:
 
 
 async def _now(gateway: Gateway) -> Now:
-    from drawbar.telemetry.exposition import Now
+    from drawbar.telemetry.exposition import AlertsNow, Now
 
-    scoring = gateway.scoring
+    scoring, alerting = gateway.scoring, gateway.alerting
     return Now(
         recorder_rows=gateway.recorder.pending,
         recorder_lag=await _lag(gateway),
         recorder_failing=gateway.recorder.failing,
+        recorder_lost=gateway.recorder.lost,
+        recorder_spooled=gateway.recorder.spooled,
         live_sessions=sum(1 for session in gateway.sessions if session.live),
         calls_under_way=max(0, gateway.traffic.under_way - 1),  # this request is one
         unrecorded=gateway.model_side.unrecorded,
         scoring_waiting=scoring.waiting,
         scoring_working=scoring.working,
         scoring_overflowed=scoring.overflowed,
+        alerts=AlertsNow(
+            firing=alerting.firing,
+            values=alerting.values,
+            failed_looks=alerting.failed_looks,
+            messages=alerting.delivery.tries,
+            waiting=alerting.delivery.waiting,
+        ),
     )
 
 

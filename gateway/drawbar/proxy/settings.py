@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -11,6 +11,8 @@ from drawbar.proxy.failures import RetryPolicy
 from drawbar.wire.hosted_tools import kinds_of
 
 if TYPE_CHECKING:
+    from drawbar.alerts.rule import AlertRule
+    from drawbar.alerts.webhook import Webhook
     from drawbar.score.live_rule import LiveRule
 
 Recording: TypeAlias = Literal["required", "best-effort"]
@@ -67,6 +69,12 @@ class Settings:
     """Seconds after such a call in which the session may still go on (the tool's result, the last words)."""
     score_live: tuple[LiveRule, ...] = ()
     """Whose rubrics look at which live sessions once they have ended."""
+    alerts: tuple[AlertRule, ...] = ()
+    """What live traffic must not come to."""
+    webhooks: Mapping[str, Webhook] = field(default_factory=dict)
+    """Who is told when it does, by name."""
+    alert_interval: float = 10.0
+    """Seconds between looks at the alerts."""
     token_ids: bool = False
     """Ask the providers that can for token ids and log probabilities, for the record of every session. Clients get none
     that they did not ask for."""

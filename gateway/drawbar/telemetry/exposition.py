@@ -22,6 +22,18 @@ TOKENS: Final = ("prompt", "completion", "cached", "reasoning")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AlertsNow:
+    """How alerts stood when they were last looked at."""
+
+    firing: Mapping[str, bool]
+    values: Mapping[str, float]
+    failed_looks: int
+    messages: Mapping[tuple[str, str], int]
+    """Tries to deliver one, by webhook and what came of it."""
+    waiting: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Now:
     """What is measured when somebody asks."""
 
@@ -30,10 +42,13 @@ class Now:
     recorder_rows: int
     recorder_lag: float
     recorder_failing: bool
+    recorder_lost: int
+    recorder_spooled: int
     unrecorded: int
     scoring_waiting: int
     scoring_working: int
     scoring_overflowed: int
+    alerts: AlertsNow
 
 
 def exposition(metrics: Metrics, now: Now) -> bytes:
@@ -55,6 +70,7 @@ class _All(Collector):
         yield _counter("drawbar_sessions_ended", "Sessions that have ended.", self._metrics.sessions, "origin", "cause")
         yield from _scores(self._metrics)
         yield from _now(self._now)
+        yield from _alerts(self._now.alerts)
 
 
 def _models(models: Mapping[str, Model]) -> Iterator[Metric]:
@@ -110,14 +126,29 @@ def _now(now: Now) -> Iterator[Metric]:
         ("drawbar_recorder_queue_rows", "Rows that wait to be written; large ones count more.", now.recorder_rows),
         ("drawbar_recorder_lag_seconds", "How long rows take to be durable.", now.recorder_lag),
         ("drawbar_recorder_failing", "1 while the store cannot be written.", int(now.recorder_failing)),
+        ("drawbar_recorder_spooled_bytes", "Bytes that wait in the spool for the store.", now.recorder_spooled),
         ("drawbar_live_scoring_queue", "Sessions that wait for live scoring.", now.scoring_waiting),
         ("drawbar_live_scoring_working", "Sessions that are scored now.", now.scoring_working),
     ):
         yield _gauge(name, text, {(): value})
     said = "Answers that were given although they could not be recorded."
     yield _counter("drawbar_unrecorded", said, {(): now.unrecorded})
+    said = "Rows that neither the store nor the spool took: they are lost."
+    yield _counter("drawbar_recorder_lost_rows", said, {(): now.recorder_lost})
     said = "Sessions that found the queue of live scoring full, and waited in the store."
     yield _counter("drawbar_live_scoring_overflowed", said, {(): now.scoring_overflowed})
+
+
+def _alerts(now: AlertsNow) -> Iterator[Metric]:
+    firing = {(name,): int(firing) for name, firing in now.firing.items()}
+    yield _gauge("drawbar_alert_firing", "1 while an alert fires.", firing, "alert")
+    values = {(name,): value for name, value in now.values.items()}
+    yield _gauge("drawbar_alert_value", "What an alert's measure came to.", values, "alert")
+    said = "Tries to tell a webhook of an alert: sent, retried (it is tried again) or failed (it is given up)."
+    yield _counter("drawbar_alert_messages", said, now.messages, "webhook", "result")
+    yield _gauge("drawbar_alert_messages_waiting", "Messages of alerts that wait.", {(): now.waiting})
+    said = "Looks at an alert that the store did not answer."
+    yield _counter("drawbar_alert_failed_looks", said, {(): now.failed_looks})
 
 
 def _means(found: Mapping[Any, Mean]) -> dict[Any, float]:
