@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -122,6 +122,17 @@ def heard(part: UserPart, messages: Iterable[Message]) -> list[Message]:
     return found
 
 
+def _answered(trajectory: Trajectory) -> Iterator[Message]:
+    """What was said to the model in requests that it answered, as it was said."""
+    asked: set[bytes] = set()
+    for call in trajectory.calls:
+        at = call.request if call.status == "answered" else None
+        while at is not None and at not in asked and (node := trajectory.nodes.get(at)) is not None:
+            asked.add(at)
+            at = node.parent
+    return (node.message for node in trajectory.nodes.values() if node.id in asked)
+
+
 def account(trajectory: Trajectory) -> dict[str, Any] | None:
     """What a report needs to know of a rollout's user; None where nobody played one.
 
@@ -131,7 +142,7 @@ def account(trajectory: Trajectory) -> dict[str, Any] | None:
     if part is None:
         return None
     recorded: Sequence[Any] = trajectory.task.user_turns if trajectory.task is not None else ()
-    passed_on = len(heard(part, (node.message for node in trajectory.nodes.values())))
+    passed_on = len(heard(part, _answered(trajectory)))
     return {
         "who": part.who, "mode": part.mode, "turns": len(part.turns), "done": part.done,
         "exact": part.mode == "replay" and passed_on == len(part.turns) == len(recorded),
@@ -153,8 +164,8 @@ class UserTally:
             return
         self._who[user["who"]] = None
         self._counts.update(
-            rollouts=1, turns=user["turns"], tokens=user["tokens"], replays=user["mode"] == "replay",
-            exact=user["exact"], at_most=user["done"] == "max_turns",
+            rollouts=1, turns=user["turns"], tokens=user["tokens"], replays=int(user["mode"] == "replay"),
+            exact=int(user["exact"]), at_most=int(user["done"] == "max_turns"),
         )  # fmt: skip
         if user["cost"] is not None:
             self._cost = (self._cost or 0.0) + user["cost"]
