@@ -30,6 +30,7 @@ COMMANDS: Final = {
     "score": "Score recorded sessions with a new or changed rubric.",
     "compare": "Compare two runs, paired by task.",
     "feedback": "Say what a session's work was worth.",
+    "capture": "Make an environment of recorded sessions.",
     "cassette": "Make, show and compare cassettes: recorded tool calls.",
     "version": "Print the version.",
 }
