@@ -7,7 +7,7 @@ stands in a manifest is not its business.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from importlib import import_module
 from typing import Any, Final, Literal, Protocol, TypeAlias
 
@@ -15,9 +15,9 @@ from drawbar.errors import UnknownName
 from drawbar.export.losses import Losses
 from drawbar.export.sample import Sample
 
-Need: TypeAlias = Literal["messages", "reward", "group", "token_ids", "trajectory"]
-"""What a format is to be given: `messages` always; `reward`: only sessions that have one; `group`: what is known of
-the task's other sessions; `trajectory`: the whole session; `token_ids`: the same, and only where they were recorded."""
+Need: TypeAlias = Literal["reward", "parallel_tool_calls", "trajectory", "token_ids"]
+"""What a format wants beside messages, masks and tools. `reward`: only sessions that have one; `trajectory`: the whole
+session, which takes longer to read; `token_ids`: the same, and only where those of all trained replies were told."""
 
 Kind: TypeAlias = Literal["jsonl", "parquet"]
 
@@ -40,7 +40,7 @@ class Format(Protocol):
         """Which trainer reads it and what a row is, in one line."""
 
     @property
-    def needs(self) -> frozenset[Need]: ...
+    def needs(self) -> Set[Need]: ...
 
     @property
     def columns(self) -> Mapping[str, Column] | None:

@@ -14,6 +14,7 @@ from drawbar.record.facts import Facts
 from drawbar.task import Task
 from drawbar.trajectory import Trajectory
 from drawbar.wire.message import Message
+from drawbar.wire.offered import Offered
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,16 +29,6 @@ class Grade:
     """People's last feedback by name."""
     rubric: str | None = None
     """The version of the rubric that gave the scores."""
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """What is known of all sessions of one task that were meant, this one's among them."""
-
-    size: int
-    mean: float
-    deviation: float
-    """The standard deviation of the rewards, of the group as the whole population."""
 
 
 UNGRADED = Grade()
@@ -58,20 +49,27 @@ class Sample:
     """One for each message: what is the same in two samples where all that was said up to there is the same."""
     calls: Sequence[str | None]
     """One for each message: the id of the model call whose reply it is."""
-    tools: Sequence[Mapping[str, Any]]
-    """What the model was offered, as chat completions define it."""
-    parallel_tool_calls: bool | None
-    """Whether the model was allowed several tool calls at once; None: its client did not say."""
+    offered: Offered
+    """The tools that the model had."""
+    parallel_tool_calls: bool | None = None
+    """Whether the model was allowed several tool calls at once; None: its client did not say, or nobody asked for it
+    (`parallel_tool_calls`)."""
+    tokens: int | None = None
+    """Its length, as the provider counted it at the last call; None: it did not."""
+    trained_tokens: int | None = None
+    """Of the trained replies, in the same way; None: not all of them were counted."""
     thread: str = "main"
     """Which of the session's conversations it is: `main`, `sub-agent 1`, ..."""
     branch: int = 0
     """Which of that conversation's branches it is, from 0."""
     grade: Grade = UNGRADED
-    """Where the format or the command asks for it (`reward`)."""
-    group: Group | None = None
-    """Where the format asks for it (`group`)."""
     trajectory: Trajectory | None = None
     """The whole session, where the format asks for it (`trajectory`, `token_ids`)."""
+
+    @property
+    def tools(self) -> Sequence[Mapping[str, Any]]:
+        """The definitions of its tools, as chat completions have them."""
+        return self.offered.tools
 
     @property
     def task(self) -> Task | None:
@@ -92,3 +90,8 @@ class Sample:
     def name(self) -> str:
         """What tells it apart from all other samples."""
         return f"{self.facts.id}/{self.thread}" + (f"/{self.branch}" if self.branch else "")
+
+
+def length(*counted: int | None) -> int | None:
+    """The sum of counts of tokens; None where one of them is not known."""
+    return None if None in counted else sum(counted)  # type: ignore[arg-type]

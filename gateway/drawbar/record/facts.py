@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 from sqlalchemy import Connection, Select, bindparam, case, select
+from sqlalchemy.sql.compiler import SQLCompiler
 
 from drawbar.record import schema
 from drawbar.record.codec import Unpacker
@@ -88,6 +89,8 @@ class CallFacts(NamedTuple):
     status: str
     thread: str | None
     purpose: str | None
+    prompt_tokens: int | None
+    completion_tokens: int | None
 
 
 class NodeFacts(NamedTuple):
@@ -116,7 +119,7 @@ class FactReader:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._unpack = Unpacker()
-        self._statements: dict[tuple[str, int], str] = {}
+        self._statements: dict[tuple[str, int], tuple[str, tuple[Any, ...]]] = {}
 
     def ids(self, filter: Filter = EVERYTHING) -> list[str]:
         """The sessions that a filter means, the oldest first."""
@@ -179,7 +182,8 @@ class FactReader:
                 for start in range(0, len(keys), _SIZES[-1]):
                     some = keys[start : start + _SIZES[-1]]
                     size = next(size for size in _SIZES if size >= len(some))
-                    cursor.execute(self._statement(connection, kind, size), (*some, *[some[-1]] * (size - len(some))))
+                    statement, constants = self._statement(connection, kind, size)
+                    cursor.execute(statement, (*constants, *some, *[some[-1]] * (size - len(some))))
                     yield from cursor.fetchall()
 
             try:
@@ -187,12 +191,19 @@ class FactReader:
             finally:
                 cursor.close()
 
-    def _statement(self, connection: Connection, kind: str, size: int) -> str:
+    def _statement(self, connection: Connection, kind: str, size: int) -> tuple[str, tuple[Any, ...]]:
+        """The SQL that asks for so many keys, which are its last parameters, and the parameters before them."""
         made = self._statements.get((kind, size))
         if made is None:
             query, key = _QUERIES[kind]()
-            given: list[Any] = [bindparam(f"k{number}") for number in range(size)]
-            made = self._statements[kind, size] = str(query.where(key.in_(given)).compile(dialect=connection.dialect))
+            given: list[Any] = [bindparam(f"k{number}", None) for number in range(size)]
+            compiled = query.where(key.in_(given)).compile(
+                dialect=connection.dialect, compile_kwargs={"render_postcompile": True}
+            )
+            assert isinstance(compiled, SQLCompiler)
+            names = compiled.positiontup or []
+            constants = tuple(compiled.params[name] for name in names[: len(names) - size])
+            made = self._statements[kind, size] = str(compiled), constants
         return made
 
 

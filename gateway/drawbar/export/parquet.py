@@ -1,0 +1,100 @@
+"""Rows into Parquet, a row group at a time. Needs pyarrow, which is loaded here alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from drawbar.errors import ConfigurationError
+from drawbar.export.draft import Draft
+from drawbar.export.format import Column, Row
+from drawbar.export.losses import Losses
+from drawbar.wire.tolerant import dump
+
+GROUP: Final = 2_000
+"""Rows in a row group: what is in memory at a time."""
+_CODECS: Final = {"none": "none", "gz": "gzip", "zst": "zstd"}
+_UNPLACED: Final = "the place of pictures among words: a column of Parquet has texts alone (write .jsonl)"
+
+
+class ParquetFile:
+    """A Parquet file with a format's columns."""
+
+    def __init__(self, draft: Draft, compression: str, columns: Mapping[str, Column], losses: Losses) -> None:
+        try:
+            import pyarrow
+            import pyarrow.parquet
+        except ModuleNotFoundError as error:
+            raise ConfigurationError(
+                "Parquet needs pyarrow: pip install 'drawbar[export]'. JSONL needs nothing."
+            ) from error
+        self._pyarrow = pyarrow
+        self._columns = dict(columns)
+        self._losses = losses
+        self._schema = pyarrow.schema([(name, _type(column, pyarrow)) for name, column in columns.items()])
+        self._sink = pyarrow.PythonFile(_Writable(draft), mode="w")
+        self._writer = pyarrow.parquet.ParquetWriter(self._sink, self._schema, compression=_CODECS[compression])
+        self._rows: list[Row] = []
+
+    def write(self, rows: Sequence[Row]) -> None:
+        self._rows += (self._fit(row, self._columns) for row in rows)
+        while len(self._rows) >= GROUP:
+            self._group(self._rows[:GROUP])
+            del self._rows[:GROUP]
+
+    def finish(self) -> None:
+        if self._rows:
+            self._group(self._rows)
+            self._rows = []
+        self._writer.close()
+
+    def _group(self, rows: Sequence[Row]) -> None:
+        self._writer.write_table(self._pyarrow.Table.from_pylist(list(rows), schema=self._schema))
+
+    def _fit(self, value: Any, column: Column) -> Any:
+        """A value as its column has it. Raises `KeyError` for a field that no column has: nothing is left out."""
+        if value is None:
+            return None
+        if isinstance(column, list):
+            return [self._fit(item, column[0]) for item in value]
+        if isinstance(column, dict):
+            if unknown := value.keys() - column.keys():
+                raise KeyError(f"no column for {', '.join(sorted(unknown))}")
+            return {name: self._fit(value.get(name), inner) for name, inner in column.items()}
+        if column == "json":
+            return _json(value)
+        if column == "text" and isinstance(value, list):
+            self._losses.note(_UNPLACED)
+            return "\n".join(part["text"] for part in value if part["type"] == "text")
+        return value
+
+
+class _Writable:
+    """A draft as pyarrow wants files to be."""
+
+    closed = False
+
+    def __init__(self, draft: Draft) -> None:
+        self.write = draft.write
+
+    def flush(self) -> None:
+        """A draft is brought to the disk at its end."""
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def _type(column: Column, pyarrow: Any) -> Any:
+    if isinstance(column, list):
+        return pyarrow.list_(_type(column[0], pyarrow))
+    if isinstance(column, dict):
+        return pyarrow.struct([(name, _type(inner, pyarrow)) for name, inner in column.items()])
+    made: Mapping[str, Callable[[], Any]] = {
+        "text": pyarrow.string, "json": pyarrow.string, "true or false": pyarrow.bool_, "number": pyarrow.float64,
+        "whole number": pyarrow.int64,
+    }  # fmt: skip
+    return made[column]()
+
+
+def _json(value: Any) -> str:
+    return dump(value).decode("utf-8", "replace")

@@ -1,0 +1,178 @@
+"""Samples of sessions that are one straight conversation, each request going on from the reply before it: most are.
+
+Of those only the messages on the way to the last answer are read, many sessions at once, and what many of them begin
+with is read once. Whatever is not so plain is left to `branches`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Final, NamedTuple
+
+from drawbar.export.sample import Sample, length
+from drawbar.ids import digest
+from drawbar.record.facts import CallFacts, FactReader, Facts, NodeFacts
+from drawbar.wire import DIALECTS
+from drawbar.wire.dialect import BadBody
+from drawbar.wire.message import Message
+from drawbar.wire.offered import Offered, offered, parallel_allowed
+
+_KEPT: Final = 4_096
+"""Sets of tools and of settings that are kept from page to page, of each so many."""
+_BEGINNING: Final = 3
+"""Messages at a conversation's beginning that others are likely to begin with too."""
+
+
+class _Straight(NamedTuple):
+    """A session, its calls, and the messages on the way to its last reply."""
+
+    facts: Facts
+    calls: Sequence[CallFacts]
+    path: Sequence[bytes]
+
+
+class StraightReader:
+    """Reads samples, a page of sessions at a time. Not to be shared between threads."""
+
+    def __init__(self, reader: FactReader, *, parallel: bool = False) -> None:
+        """`parallel`: whether to look up if the model was allowed several tool calls at once."""
+        self._reader = reader
+        self._parallel = parallel
+        self._nodes: dict[bytes, NodeFacts] = {}
+        self._messages: dict[bytes, Message] = {}
+        self._offered: dict[tuple[str, bytes], Offered] = {}
+        self._allowed: dict[bytes, bool | None] = {}
+
+    def samples(self, page: Sequence[Facts]) -> dict[str, Sample]:
+        """The samples of those of these sessions that are straight, by session."""
+        straight = list(self._straight(page))
+        apart = self._said_apart(straight)
+        bodies = self._reader.blobs({*apart.values(), *self._unknown(straight)})
+        found: dict[str, Sample] = {}
+        for each in straight:
+            words = {call.id: bodies.get(apart[call.id]) for call in each.calls if call.id in apart} if apart else {}
+            try:
+                found[each.facts.id] = self._sample(each, words, bodies)
+            except BadBody:
+                continue
+        self._forget(straight)
+        return found
+
+    def _straight(self, page: Sequence[Facts]) -> Iterator[_Straight]:
+        calls = self._reader.calls([facts.id for facts in page])
+        likely = {id: its for id, its in calls.items() if all(map(_is_plain, its))}
+        leaves = (its[-1].reply for its in likely.values())
+        self._nodes.update(self._reader.nodes((leaf for leaf in leaves if leaf is not None), self._nodes))
+        for facts in page:
+            its = likely.get(facts.id)
+            if its is not None and (path := self._path(its)) is not None:
+                yield _Straight(facts, its, path)
+
+    def _path(self, calls: Sequence[CallFacts]) -> list[bytes] | None:
+        """The messages up to the last reply, if all replies before it are among them, in order."""
+        path: list[bytes] = []
+        at = calls[-1].reply
+        while at is not None:
+            node = self._nodes.get(at)
+            if node is None:
+                return None
+            path.append(at)
+            at = node.parent
+        path.reverse()
+        on_the_way: Iterator[bytes | None] = iter(path)
+        return path if all(call.reply in on_the_way for call in calls) else None
+
+    def _said_apart(self, straight: Iterable[_Straight]) -> dict[str, bytes]:
+        """The calls whose replies were first said by another session, perhaps after other thoughts: where their own
+        words would lie."""
+        nodes = self._nodes
+        return {
+            call.id: call.reply_body
+            for each in straight
+            for call in each.calls
+            if call.reply_body is not None and digest(nodes[call.reply].body) != call.reply_body  # type: ignore[index]
+        }
+
+    def _unknown(self, straight: Iterable[_Straight]) -> Iterator[bytes]:
+        """The bodies that samples need beside messages, and that are not known yet."""
+        for _, calls, _ in straight:
+            tools, envelope = _tools(calls), calls[-1].request_envelope
+            if tools is not None and tools not in self._offered:
+                yield tools[1]
+            if self._parallel and envelope is not None and envelope not in self._allowed:
+                yield envelope
+
+    def _sample(self, straight: _Straight, words: Mapping[str, bytes | None], bodies: Mapping[bytes, bytes]) -> Sample:
+        """Raises `BadBody` where a message or the tools cannot be read."""
+        facts, calls, path = straight
+        made = {call.reply: call for call in calls}
+        messages: list[Message] = []
+        of_calls: list[str | None] = []
+        known, nodes = self._messages, self._nodes
+        for id in path:
+            call = made.get(id)
+            own = words.get(call.id) if call is not None and words else None
+            if own is not None:
+                messages.append(DIALECTS[nodes[id].dialect].normal(own))
+            elif id in known:
+                messages.append(known[id])
+            else:
+                messages.append(known.setdefault(id, _read(nodes[id])))
+            of_calls.append(None if call is None else call.id)
+        return Sample(
+            facts=facts,
+            messages=messages,
+            trained=[id is not None for id in of_calls],
+            nodes=path,
+            calls=of_calls,
+            offered=self._tools_of(calls, bodies),
+            parallel_tool_calls=self._parallel_of(calls[-1], bodies),
+            tokens=length(calls[-1].prompt_tokens, calls[-1].completion_tokens),
+            trained_tokens=length(*[call.completion_tokens for call in calls]),
+        )
+
+    def _tools_of(self, calls: Sequence[CallFacts], bodies: Mapping[bytes, bytes]) -> Offered:
+        key = _tools(calls)
+        if key is None:
+            return _NOTHING
+        found = self._offered.get(key)
+        if found is None:
+            found = self._offered[key] = offered(key[0], bodies.get(key[1]))
+        return found
+
+    def _parallel_of(self, call: CallFacts, bodies: Mapping[bytes, bytes]) -> bool | None:
+        envelope = call.request_envelope
+        if not self._parallel or envelope is None:
+            return None
+        if envelope not in self._allowed:
+            self._allowed[envelope] = parallel_allowed(bodies.get(envelope))
+        return self._allowed[envelope]
+
+    def _forget(self, straight: Iterable[_Straight]) -> None:
+        """All but what the next page is likely to need again."""
+        kept = dict.fromkeys(id for each in straight for id in each.path[:_BEGINNING])
+        self._nodes = {id: self._nodes[id] for id in kept}
+        self._messages = {id: message for id in kept if (message := self._messages.get(id)) is not None}
+        for memory in (self._offered, self._allowed):
+            if len(memory) > _KEPT:
+                memory.clear()
+
+
+_NOTHING: Final = Offered()
+
+
+def _is_plain(call: CallFacts) -> bool:
+    whole = call.status == "answered" and call.reply is not None
+    return whole and call.thread is None and call.purpose in (None, "main")
+
+
+def _tools(calls: Sequence[CallFacts]) -> tuple[str, bytes] | None:
+    """The last tools that were offered: their dialect, and the digest of their definitions."""
+    return next(((call.dialect, call.tools) for call in reversed(calls) if call.tools is not None), None)
+
+
+def _read(node: NodeFacts) -> Message:
+    dialect = DIALECTS.get(node.dialect)
+    if dialect is None:
+        raise BadBody(f"there is no dialect {node.dialect!r}")
+    return dialect.normal(node.body)
