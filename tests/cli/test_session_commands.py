@@ -64,6 +64,7 @@ def test_sessions_are_counted_by_columns(drawbar: Drawbar, run: str) -> None:
     [line] = drawbar("stats", "--by", "day,model", "--where", "task = q1").out.splitlines()[1:]
     assert line.split()[1:4] == ["yes", "1", "2"]
     assert drawbar("stats", "--by", "modle").status == 2
+    assert drawbar("stats", "--by", "task", "-n", "3").out.splitlines()[-1] == "… 1 more (--limit)"
 
 
 def test_scoring_again_tells_what_changed_and_reports_say_whose_scores_they_show(drawbar: Drawbar, run: str) -> None:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(add_completion=False)
 
+MOST = 500
+"""Groups that are shown, unless more are asked for: to lay a table out takes longer than to add it up."""
 _SHAPES = {"hour": "%Y-%m-%d %H:00", "day": "%Y-%m-%d", "week": "week of %Y-%m-%d"}
 
 
@@ -41,6 +43,10 @@ def stats(
         ),
     ] = "",
     where: Where = "",
+    limit: Annotated[
+        int | None,
+        typer.Option("-n", "--limit", min=1, help=f"At most so many groups. Default: {MOST}; with --json, all."),
+    ] = None,
     store: StoreUrl = None,
     json: AsJson = False,
 ) -> None:  # fmt: skip
@@ -56,10 +62,12 @@ def stats(
         groups = breakdown(source.sums(columns, filter))
         names = [column.name for column in columns]
         if json:
-            print_json([group.to_json(names) for group in groups])
+            print_json([group.to_json(names) for group in groups[:limit]])
             return
-        console = Console()
-        console.print(_table(names, groups) if groups else nothing_meant(source, filter), highlight=False)
+        console, shown = Console(), groups[: limit or MOST]
+        console.print(_table(names, shown) if shown else nothing_meant(source, filter), highlight=False)
+        if len(shown) < len(groups):
+            console.print(f"… {len(groups) - len(shown):,} more (--limit)", style="dim", highlight=False)
         for remark in _remarks(groups):
             console.print(remark, style="yellow", highlight=False)
 
