@@ -31,6 +31,7 @@ COMMANDS: Final = {
     "compare": "Compare two runs, paired by task.",
     "feedback": "Say what a session's work was worth.",
     "capture": "Make an environment of recorded sessions.",
+    "export": "Write sessions into a file that a trainer loads.",
     "cassette": "Make, show and compare cassettes: recorded tool calls.",
     "version": "Print the version.",
 }

@@ -5,10 +5,11 @@ A session falls to the first rule that it breaks, so that the counts of all rule
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from drawbar.errors import UnknownName
 from drawbar.record.facts import Facts
 from drawbar.record.findings import FINDINGS
 
@@ -73,6 +74,18 @@ def fallen_to(facts: Facts, findings: Collection[str], waived: Collection[str] =
         return None
     rules = (rule.name for rule in _TABLE if rule.name not in waived and not rule.findings.isdisjoint(findings))
     return next(rules, None)
+
+
+def waivers(names: Iterable[str]) -> frozenset[str]:
+    """The rules of these names; `all` is every one.
+
+    Raises:
+        UnknownName: there is none of a name.
+    """
+    given = set(names)
+    if unknown := sorted(given - {"all", *RULES}):
+        raise UnknownName("rule of health", unknown[0], ("all", *RULES), "--explain lists them with what they mean.")
+    return frozenset(RULES) if "all" in given else frozenset(given)
 
 
 def meaning(rule: str) -> str:

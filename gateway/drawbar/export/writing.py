@@ -6,6 +6,7 @@ import gzip
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 from typing import Any, Final, Literal, Protocol, TypeAlias
 
 import orjson
@@ -91,6 +92,27 @@ class JsonLines:
     def finish(self) -> None:
         if not isinstance(self._stream, Draft):
             self._stream.close()
+
+
+class Pick:
+    """A few of the rows, each as likely as any other: what a file would hold, without one."""
+
+    def __init__(self, most: int, seed: int) -> None:
+        self.rows: list[Row] = []
+        self._most = most
+        self._seen = 0
+        self._random = Random(seed)
+
+    def write(self, rows: Sequence[Row]) -> None:
+        for row in rows:
+            self._seen += 1
+            if len(self.rows) < self._most:
+                self.rows.append(row)
+            elif (place := self._random.randrange(self._seen)) < self._most:
+                self.rows[place] = row
+
+    def finish(self) -> None:
+        """There is nothing to close."""
 
 
 def line(row: Row) -> bytes:

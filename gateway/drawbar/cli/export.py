@@ -1,0 +1,245 @@
+"""`drawbar export`: recorded sessions as files that trainers load."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from drawbar.cli.output import AsJson, StoreUrl, note, pairs, print_json, reading
+from drawbar.cli.where import Where, nothing_meant
+from drawbar.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from drawbar.export.engine import Wanted
+    from drawbar.export.tally import Tally
+    from drawbar.export.writing import Target
+    from drawbar.record.store import Store
+
+app = typer.Typer(add_completion=False)
+
+PLAIN_SECONDS = 5.0
+"""Between lines of progress where there is no terminal."""
+_SHOWN = 3
+"""Rows that `--dry-run` shows."""
+
+
+def _formats(incomplete: str) -> list[str]:
+    from drawbar.export.format import FORMATS
+
+    return [name for name in FORMATS if name.startswith(incomplete)]
+
+
+def _rules(incomplete: str) -> list[str]:
+    from drawbar.export.healthy import RULES
+
+    return [name for name in ("all", *RULES) if name.startswith(incomplete)]
+
+
+def _option(*names: str, help: str, **attributes: Any) -> Any:
+    return typer.Option(*names, help=help, **attributes)
+
+
+@app.command()
+def export(
+    format: Annotated[
+        str | None,
+        typer.Argument(metavar="[FORMAT]", help="openai, trl, ...: --formats lists them.", autocompletion=_formats),
+    ] = None,
+    where: Where = "",
+    output: Annotated[
+        Path | None, _option("-o", "--output", help="FILE.jsonl, .jsonl.gz, .jsonl.zst or .parquet.")
+    ] = None,
+    all_threads: Annotated[
+        bool, _option("--all-threads", help="Sub-agents, compactions, side calls too. Default: the main conversation.")
+    ] = False,
+    branches: Annotated[
+        bool, _option("--branches", help="Every branch of a conversation. Default: the one to its last answer.")
+    ] = False,
+    allow: Annotated[
+        list[str] | None,
+        _option("--allow", metavar="RULE", help="A rule of health that sessions may break, or all; see --explain. "
+                "Repeatable.", autocompletion=_rules),
+    ] = None,
+    limit: Annotated[int | None, _option("-n", "--limit", min=1, help="At most so many sessions.")] = None,
+    seed: Annotated[
+        int | None, _option("--seed", help="Take sessions in an order that it decides. Default: the oldest first.")
+    ] = None,
+    compress: Annotated[
+        str | None, _option("--compress", metavar="none|gz|zst", help="Default: as the file's name says.")
+    ] = None,
+    license: Annotated[
+        list[str] | None,
+        _option("--license", metavar="MODEL=LICENCE", help="Of a model's words, for the manifest; * for all others. "
+                "Repeatable."),
+    ] = None,
+    force: Annotated[bool, _option("--force", help="Write over a file that is there.")] = False,
+    dry_run: Annotated[
+        bool, _option("--dry-run", help="Write nothing: show counts, lengths and three rows.")
+    ] = False,
+    explain: Annotated[bool, _option("--explain", help="Show how many sessions fell to which rule.")] = False,
+    verify: Annotated[
+        Path | None, _option("--verify", metavar="MANIFEST", help="Say whether the files of a manifest still match it.")
+    ] = None,
+    formats: Annotated[bool, _option("--formats", help="List the formats, and end.")] = False,
+    store: StoreUrl = None,
+    json: AsJson = False,
+    quiet: Annotated[bool, _option("--quiet", "-q", help="Show no progress.")] = False,
+) -> None:  # fmt: skip
+    """Write recorded sessions into a file that a trainer loads, with a manifest beside it.
+
+    Only healthy sessions are taken, unless --allow says otherwise, and only what the model itself said is trained.
+    """
+    if formats:
+        return _list_formats(json)
+    if verify is not None:
+        return _verify(verify, json)
+    wanted = _wanted(format, where, all_threads, branches, allow, limit, seed)
+    with reading(store) as source:
+        if dry_run:
+            return _dry_run(source, wanted, explain, json, quiet)
+        if output is None:
+            raise ConfigurationError("Say where to write it: -o FILE.jsonl (or --dry-run to see what it would be).")
+        _write(
+            source, wanted, _target(output, compress, wanted, force), pairs(license, "--license"), explain, json, quiet
+        )
+
+
+def _wanted(
+    name: str | None,
+    where: str,
+    all_threads: bool,
+    branches: bool,
+    allow: list[str] | None,
+    limit: int | None,
+    seed: int | None,
+) -> Wanted:
+    from drawbar.export.branches import Extent
+    from drawbar.export.engine import Wanted
+    from drawbar.export.format import FORMATS, format_named
+    from drawbar.export.healthy import waivers
+    from drawbar.record.filter import where as read
+
+    if name is None:
+        raise ConfigurationError(f"Which format? One of {', '.join(FORMATS)} (--formats tells of them).")
+    return Wanted(
+        format=format_named(name),
+        filter=read(where),
+        extent=Extent(all_threads, branches),
+        waived=waivers(allow or ()),
+        limit=limit,
+        seed=seed,
+    )
+
+
+def _target(output: Path, compress: str | None, wanted: Wanted, force: bool) -> Target:
+    from drawbar.export.writing import target
+
+    found = target(output, compress, wanted.format)
+    if found.path.exists() and not force:
+        raise ConfigurationError(f"{found.path} is there already: name another file, or write over it with --force.")
+    if not found.path.parent.is_dir():
+        raise ConfigurationError(f"There is no folder {found.path.parent}: create it first.")
+    return found
+
+
+def _write(
+    store: Store, wanted: Wanted, target: Target, licenses: dict[str, str], explain: bool, json: bool, quiet: bool
+) -> None:
+    from drawbar.cli.export_text import told
+    from drawbar.export.run import export
+
+    try:
+        with _progress(quiet) as listen:
+            tally, manifest = export(store, wanted, target, licenses=licenses, listen=listen)
+    except OSError as error:
+        raise ConfigurationError(
+            f"{target.path} could not be written: {error.strerror or error}. Nothing was left under its name."
+        ) from error
+    if manifest is None:
+        raise ConfigurationError(_nothing(store, wanted, tally))
+    if json:
+        return print_json({"file": str(target.path), "manifest": str(manifest), **tally.to_json()})
+    typer.echo(f"{tally.rows:,} rows in {target.path} ({manifest.name} beside it)")
+    for line in told(tally, explain=explain):
+        typer.echo(line)
+
+
+def _dry_run(store: Store, wanted: Wanted, explain: bool, json: bool, quiet: bool) -> None:
+    from drawbar.cli.export_text import rendered, told
+    from drawbar.export.engine import Export
+    from drawbar.export.writing import Pick
+
+    made, pick = Export(store, wanted), Pick(_SHOWN, wanted.seed or 0)
+    with _progress(quiet) as listen:
+        for rows in made.pages(listen):
+            pick.write(rows)
+    if not made.tally.rows:
+        raise ConfigurationError(_nothing(store, wanted, made.tally))
+    if json:
+        return print_json({**made.tally.to_json(), "samples": pick.rows})
+    typer.echo(f"{made.tally.rows:,} rows of {wanted.format.name} would be written.")
+    for line in told(made.tally, explain=explain):
+        typer.echo(line)
+    for row in pick.rows:
+        typer.echo(f"\n{rendered(row)}")
+
+
+def _nothing(store: Store, wanted: Wanted, tally: Tally) -> str:
+    """Why no row can be made."""
+    from drawbar.cli.export_text import left_out
+
+    if not tally.meant:
+        return nothing_meant(store, wanted.filter)
+    return "\n".join((f"Of none of these sessions can a row of {wanted.format.name} be made.", *left_out(tally)))
+
+
+def _verify(path: Path, json: bool) -> None:
+    from drawbar.export.manifest import differences
+
+    found = differences(path)
+    if json:
+        print_json({"manifest": str(path), "matches": not found, "differences": found})
+    else:
+        typer.echo("\n".join(found) if found else f"The files match {path}.")
+    if found:
+        raise typer.Exit(1)
+
+
+def _list_formats(json: bool) -> None:
+    from drawbar.export.format import FORMATS
+
+    if json:
+        return print_json({name: said for name, (_, said) in FORMATS.items()})
+    width = max(map(len, FORMATS))
+    for name, (_, said) in FORMATS.items():
+        typer.echo(f"{name:<{width}}  {said}")
+
+
+@contextmanager
+def _progress(quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """A bar on a terminal, lines now and then elsewhere; on standard error."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if quiet or not console.is_terminal:
+        last = time.monotonic()
+
+        def listen(done: int, total: int) -> None:
+            nonlocal last
+            if not quiet and time.monotonic() - last > PLAIN_SECONDS:
+                last = time.monotonic()
+                note(f"{done:,}/{total:,} sessions")
+
+        yield listen
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
+
+    columns = (BarColumn(bar_width=None), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        shown = bar.add_task("", total=None)
+        yield lambda done, total: bar.update(shown, completed=done, total=total)
