@@ -131,6 +131,13 @@ def test_a_world_whose_writes_were_taken_out_of_the_file_is_not_taken_for_the_fi
     assert told(deck, Caller("r", "t0"), "get", {}) == ("stale", "later")
 
 
+def test_a_tool_that_only_configuration_says_reads_moves_no_world() -> None:
+    deck = deck_of([[("list", {}), ("set", {"id": 1}), ("list", {})]], "by-arguments", read_only=["list"])
+    caller = Caller("r", "t0")
+    assert told(deck, caller, "set", {"id": 1}) == ("hit", "0.1")
+    assert told(deck, caller, "list", {}) == ("hit", "0.2")
+
+
 def test_another_rollout_of_a_task_has_its_own_answers() -> None:
     recordings = [
         Recording(server="s", tool="get", arguments={}, result=msgspec.Raw(b'{"content": [{"text": "%d"}]}' % rollout),

@@ -187,16 +187,17 @@ class Tape:
         return track
 
     def _lay_track(self, track: Track, recordings: list[Recording], names: Mapping[str, str]) -> None:
-        world, busy_until = World(), 0.0
+        world, busy_until, told = World(), 0.0, 0
         for recording in recordings:
             if recording.started is None or recording.started >= busy_until:
                 world.group += 1
             busy_until = max(busy_until, (recording.started or 0.0) + (recording.seconds or 0.0))
-            if recording.writes > world.writes:  # lines were taken out: nothing else has seen this world
+            if recording.writes > told:  # lines were taken out: nothing else has seen this world
                 world.ordered = self._grown(self._after, (world.ordered, UNKNOWN - 1 - len(self._after)))
                 world.unordered = self._chance.getrandbits(64)
-                world.writes = recording.writes
+                told = recording.writes
                 track.whole = False
+            told += recording.write  # also of a tool that only reads by configuration
             take = self._place(recording, names[recording.server], track, world)
             track.takes.append(take)
             if world.group == 1:
