@@ -67,8 +67,8 @@ class Webhook:
     def secrets(self) -> list[str]:
         """What must not be shown."""
         parts = urlsplit(self.url)
-        known = (self.url, parts.path, parts.query, parts.password or "", self.secret or "", *self.headers.values())
-        return sorted(filter(None, known), key=len, reverse=True)
+        known = [self.url, parts.path, *parts.path.split("/"), parts.query, parts.password, self.secret]
+        return sorted(filter(None, (*known, *self.headers.values())), key=len, reverse=True)
 
     def signed(self, id: str, body: bytes, now: float) -> dict[str, str]:
         """The headers of one try."""
@@ -112,4 +112,5 @@ async def deliver(client: aiohttp.ClientSession, webhook: Webhook, message: Aler
         why = "no answer in time" if isinstance(error, TimeoutError) else why_unreachable(error)
         raise UpstreamError("upstream_unavailable", hidden(why, webhook.secrets), retry=True) from error
     shown = "".join(character for character in " ".join(said.split()) if character.isprintable())
-    raise refusal(response.status, given, b"", f"it answered {response.status}: {shown}"[:_SAID])
+    answered = f"it answered {response.status}" + (f": {shown}" if shown else "")
+    raise refusal(response.status, given, b"", answered[:_SAID])

@@ -101,8 +101,10 @@ def _mean(connection: Connection, among: Among, value: Value, version: Value, ru
 
 
 def failed_calls(connection: Connection, among: Among) -> Seen:
-    """The share of model calls that were not answered; calls that their clients left count neither way."""
-    over = and_(call.c.ended.is_not(None), call.c.status != "abandoned")
+    """The share of model calls that were not answered; calls that their clients left, or that ended because a gateway
+    was stopped, count neither way."""
+    stopped = func.coalesce(call.c.cause, "") == "cancelled"
+    over = and_(call.c.ended.is_not(None), call.c.status != "abandoned", not_(stopped))
     return _share(connection, among, call, over, call.c.status != "answered")
 
 
