@@ -80,7 +80,8 @@ async def serving(app: ASGIApp, *, host: str = "127.0.0.1", port: int = 0, grace
 
 def _bound(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    # With its protocol, which asyncio wants to see before it sends without Nagle's wait: 40 ms at each later request.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
