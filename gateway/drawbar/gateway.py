@@ -198,7 +198,7 @@ class Gateway:
         session = self.sessions.close(session_id, stop)
         if session is not None:
             await self._leave(session)
-            error = self._users.at_end(session) or error
+            error = await self._users.at_end(session) or error
             if self._tools is not None and (replayed := self._tools.replayed(session)) is not None:
                 session.stop = replayed.cause_over(session.stop or stop)
                 error, metadata = error or replayed.error, {**(metadata or {}), **replayed.metadata}

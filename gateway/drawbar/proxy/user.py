@@ -67,14 +67,18 @@ class UserSide:
         if scope.cancelled_caught:
             raise _stopped(session, client)
 
-    def at_end(self, session: Session) -> str | None:
+    async def at_end(self, session: Session) -> str | None:
         """Why a session whose requests are over did not end as it seems; `session.stop` then says so."""
         user = _user_of(session)
         if user is None:
             return None
+        await self._refresh(session)
         part = UserPart.of(_metadata(session)) or UserPart.begun(user)
-        if session.stop != "completed" or part.done is not None:
+        if part.fault is not None:
+            session.stop = "user_failed" if session.stop in ("completed", "agent_failed") else session.stop
             return part.fault
+        if part.done is not None or session.stop != "completed":
+            return None
         session.stop = "harness_failed"
         return (
             f"The agent ended while the task's user had more to say (the user had spoken {len(part.turns)} times). "
@@ -91,6 +95,9 @@ class UserSide:
             if session.stop is not None:
                 raise _stopped(session, client)
             part = UserPart.of(_metadata(session)) or UserPart.begun(user)
+            if part.fault is not None:  # before this gateway was started, or at another one
+                session.stop = "user_failed"
+                raise _stopped(session, client)
             if turn is not None and turn > len(part.turns):
                 said = f"The user has spoken {len(part.turns)} times, so turn {turn} is not the next."
                 raise Refused(400, said, "bad_request", retry=False)
