@@ -18,7 +18,7 @@ from drawbar.record.filter import Filter
 from drawbar.record.rows import SessionRow
 from drawbar.record.store import Store
 from drawbar.score.scoring import feedback_on
-from drawbar.trajectory import Trajectory
+from drawbar.trajectory import Call, Trajectory
 
 _EXAMPLES: Final = 3
 """Sessions that are named for each reason."""
@@ -120,9 +120,12 @@ def unfit(trajectory: Trajectory, said: Conversation) -> str | None:
     defect = next((finding.name for finding in trajectory.health if finding.severity == "defect"), None)
     if defect is not None:
         return f"defect: {defect}"
-    message = said.last.message
-    by_tool = trajectory.stop == "completed" and message is not None and bool(message.tool_uses)
-    return None if said.answer or by_tool else "no answer"
+    return None if said.answer or _ended_by_tool(trajectory, said.last) else "no answer"
+
+
+def _ended_by_tool(trajectory: Trajectory, last: Call) -> bool:
+    """Whether its last act was a tool call that was answered: submitting, closing a ticket."""
+    return any(call.asked_by == last.id and call.status == "answered" for call in trajectory.tool_calls)
 
 
 def candidate(
