@@ -37,6 +37,7 @@ def alerts(context: typer.Context, config: _Config = None, store: _StoreUrl = No
     if context.invoked_subcommand is not None:
         return
     from rich.console import Console
+    from rich.text import Text
 
     from drawbar.config.made_alerts import alerts_of
     from drawbar.config.reading import read_configuration
@@ -50,7 +51,7 @@ def alerts(context: typer.Context, config: _Config = None, store: _StoreUrl = No
     if json:
         print_json(found)
     else:
-        Console().print(_table(found, rules) if found else _NONE, highlight=False)
+        Console().print(_table(found, rules) if found else Text(_NONE), highlight=False)
 
 
 @app.command(name="test")
@@ -144,7 +145,7 @@ def _table(found: list[dict[str, Any]], rules: tuple[AlertRule, ...]) -> Table:
         state = alert["state"] or "see /metrics"
         where = f", {rule.where}" if rule.where else ""
         table.add_row(
-            rule.name, Text(state, style=_STYLES.get(state, "")), since, _value(alert), Text(rule.said + where),
+            Text(rule.name), Text(state, style=_STYLES.get(state, "")), since, _value(alert), Text(rule.said + where),
             Text(_told(alert)),
         )  # fmt: skip
     return table
