@@ -47,6 +47,26 @@ def test_an_answer_is_found_by_its_id(place: Path) -> None:
     store.close()
 
 
+def test_what_the_servers_configuration_redacts_is_not_kept(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("drawbar.toml").write_text("port = 1\n[redaction]\nsecret = 'sk-[a-z]+'\n")
+    Path("other.toml").write_text("[redaction]\ncard = '[0-9]{16}'\n")
+    said = ("--comment", "it said sk-first", "--correction", "sk-second")
+    assert run("ses_abc", "--store", str(place), *said) == 0
+    assert run("ses_oth", "--store", str(place), "--correction", "1234567890123456", "--config", "other.toml") == 0
+    assert run("ses_oth", "--store", str(place), "--comment", "x", "--config", "nowhere.toml") == 2
+    store = Store.open(place)
+    scores = [score for session in ("ses_abcdef", "ses_other") for score in store.trajectory(session).scores]
+    assert {(score.name, score.explanation) for score in scores} == {
+        ("correction", "[secret]"), ("comment", "it said [secret]"), ("correction", "[card]"),
+    }  # fmt: skip
+    store.close()
+    kept = b"".join(path.read_bytes() for path in tmp_path.glob("drawbar.db*"))
+    assert not [word for word in (b"sk-first", b"sk-second", b"1234567890123456") if word in kept]
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

@@ -98,6 +98,18 @@ def test_scoring_again_tells_what_changed_and_reports_say_whose_scores_they_show
     assert "Their rubrics differ" not in drawbar("compare", run, other, "--rubric", own).out
 
 
+def test_what_the_servers_configuration_redacts_is_not_kept_of_an_explanation(
+    drawbar: Drawbar, run: str, tmp_path: Path
+) -> None:
+    (tmp_path / "quoting.py").write_text("def quoted(session):\n    return 1.0, f'it said sk-abc in {session}'\n")
+    (tmp_path / "drawbar.toml").write_text("[redaction]\nsecret = 'sk-[a-z]+'\n")
+    assert drawbar("score", "quoting.py:quoted", "-q").status == 0
+    session = drawbar("sessions", "-n", "1", "--json").json[0]["id"]
+    said = [score["explanation"] for score in drawbar("show", session, "--json").json["scores"]]
+    assert f"it said [secret] in {session}" in said
+    assert not any(b"sk-abc" in path.read_bytes() for path in tmp_path.glob("drawbar.db*"))
+
+
 def test_a_second_start_says_that_all_was_there(drawbar: Drawbar, run: str) -> None:
     drawbar("score", "other.py:rubric", "-q")
     again = drawbar("score", "other.py:rubric", "--json", "-q").json

@@ -216,7 +216,16 @@ def test_patterns_are_replaced_in_texts_and_nowhere_else() -> None:
     assert redact(untouched) is untouched
     assert redact(b"not JSON of ada@sea.org") == b"not JSON of [email]"
     assert redact(b'"ada\\u0040sea.org"') == b'"[email]"'
+    assert redact(b"1234567890123456") == b"[card]"  # words, though it could be read as a number
     assert redaction({}) is None
+
+
+def test_of_settings_that_are_not_wanted_nothing_can_be_missing(tmp_path: Path) -> None:
+    path = tmp_path / "drawbar.toml"
+    path.write_text('admin_key = "${NOT_SET}"\nnonsense = 1\n[redaction]\nemail = "@"\n')
+    variables = {"DRAWBAR_PORT": "no number", "DRAWBAR_REDACTION__CARD": "[0-9]{16}"}
+    given = read_configuration(path, variables=variables, only=("redaction",)).configuration
+    assert (given.redaction, given.admin_key) == ({"email": "@", "card": "[0-9]{16}"}, None)
 
 
 def test_the_schema_is_for_editors() -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from aiohttp import web
 
+from drawbar.config.redaction import redaction
 from drawbar.proxy.failures import RetryPolicy
 from drawbar.proxy.settings import Settings
 from drawbar.record.rows import SessionRow
@@ -57,6 +59,23 @@ async def test_all_that_can_be_said_is_kept_as_scores(house: House) -> None:
     assert (scores["csat"].value, scores["csat"].explanation) == (2.0, "wrong")
     assert (scores["correction"].value, scores["correction"].explanation) == (None, "It is 4.")
     assert {(score.source, score.kind, score.weight) for score in scores.values()} == {("feedback", "feedback", 0.0)}
+
+
+def everything_in(folder: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in folder.glob("*.db*"))
+
+
+async def test_what_is_redacted_is_not_kept_of_feedback_either(house: House, tmp_path: Path) -> None:
+    house.gateway.recorder.redact_with(redaction({"secret": "sk-[a-z]+"}))
+    session = await house.session()
+    await give(house, session.id, comment="it said sk-first", correction="say sk-second")
+    scores = [{"name": "judged", "value": 1.0, "explanation": "sk-third", "error": "sk-fourth"}]
+    async with house.http.post(f"{house.url}/api/sessions/{session.id}/scores", json={"scores": scores}) as response:
+        assert response.status == 200
+    found = {score.name: score for score in (await house.trajectory(session)).scores}
+    assert found["correction"].explanation == "say [secret]"
+    assert (found["judged"].explanation, found["judged"].error) == ("[secret]", "[secret]")
+    assert b"sk-" not in everything_in(tmp_path)
 
 
 async def test_feedback_is_no_reward_of_its_own(house: House) -> None:

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from drawbar import Rubric, group_reward, metric, reward
+from drawbar.config.redaction import redaction
+from drawbar.errors import StoreError
 from drawbar.judging import Judge, judge
 from drawbar.record.filter import EVERYTHING, equal, where
 from drawbar.record.rows import CallRow, ScoreRow, SessionRow
@@ -75,6 +77,35 @@ async def test_scores_are_added_and_what_changed_is_told(store: Store) -> None:
     assert (row.source, row.value) == ("rescore", 1.0)
     assert store.trajectory("s3").reward == 1.0
     assert {row.rubric_version for row in store.scores(["s3"])["s3"]} == {"old", work.version}
+
+
+def everything_in(folder: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in folder.glob("*.db*"))
+
+
+async def test_what_is_to_be_redacted_of_an_explanation_is_never_written(store: Store, tmp_path: Path) -> None:
+    record(store, "s0")
+    record(store, "s1")
+
+    @reward
+    def good(session: str) -> tuple[float, str]:
+        if session == "s1":
+            raise ValueError("there was sk-failure")
+        return 1.0, "it quotes sk-success"
+
+    work = again(store, good, redact=redaction({"secret": "sk-[a-z]+"}))
+    await work.run()
+    assert rows(store, "s0", work.version)["good"].explanation == "it quotes [secret]"
+    assert "there was [secret]" in (rows(store, "s1", work.version)["good"].error or "")
+    assert "sk-" not in work.tally.examples["good"]
+    assert b"sk-" not in everything_in(tmp_path)
+
+    def broken(body: bytes) -> bytes:
+        raise ValueError(body)
+
+    with pytest.raises(StoreError, match="redaction hook raised ValueError"):
+        await again(store, reward(name="other")(lambda: (1.0, "sk-more")), redact=broken).run()
+    assert b"sk-" not in everything_in(tmp_path)
 
 
 async def test_a_second_start_does_only_what_is_missing(store: Store) -> None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from drawbar.cli.output import AsJson, StoreUrl, note, print_json, store_url
+from drawbar.cli.redacting import Config, redact_by
 from drawbar.errors import ConfigurationError, StoreError
+
+if TYPE_CHECKING:
+    from drawbar.record.redaction import Redact
 
 app = typer.Typer(add_completion=False)
 
@@ -24,6 +28,7 @@ def feedback(
     correction: Annotated[str | None, typer.Option(help="The answer that should have been given.")] = None,
     comment: Annotated[str | None, typer.Option(help="Anything else.")] = None,
     store: StoreUrl = None,
+    config: Config = None,
     gateway: Annotated[
         str | None, typer.Option(metavar="URL", help="Give it to the gateway there, and not to a store.")
     ] = None,
@@ -37,15 +42,16 @@ def feedback(
     if gateway is not None:
         result = _over_http(gateway, os.environ.get(gateway_key_env), session, said)
     else:
-        result = _into_store(store_url(store), session, said)
+        result = _into_store(store_url(store), session, said, redact_by(config))
     if json:
         print_json(result)
     else:
         note(f"Kept {len(result['ids'])} of feedback on {result['session']}.")
 
 
-def _into_store(url: str, session: str, said: dict[str, Any]) -> dict[str, Any]:
+def _into_store(url: str, session: str, said: dict[str, Any], redact: Redact | None) -> dict[str, Any]:
     from drawbar.record.feedback import feedback_from_json, found
+    from drawbar.record.redaction import all_redacted
     from drawbar.record.store import Store
 
     given = feedback_from_json(said)
@@ -55,7 +61,7 @@ def _into_store(url: str, session: str, said: dict[str, Any]) -> dict[str, Any]:
     try:
         row, call = found(opened, session)
         rows = given.rows(row.id, call)
-        opened.write(rows)
+        opened.write(all_redacted(rows, redact))
     finally:
         opened.close()
     return {"session": row.id, "call": call, "ids": [row.id for row in rows]}

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from drawbar.cli.output import AsJson, StoreUrl, counted, note, numbers, pairs, print_json, reading, store_url
+from drawbar.cli.redacting import Config, redact_by
 from drawbar.cli.where import Where, nothing_meant
 from drawbar.errors import ConfigurationError
 
@@ -60,6 +61,7 @@ def score(
     ] = None,
     concurrency: Annotated[int, _option("--concurrency", "-c", min=1, help="Sessions at a time.")] = 8,
     store: StoreUrl = None,
+    config: Config = None,
     json: AsJson = False,
     quiet: Annotated[bool, _option("--quiet", "-q", help="Show no progress.")] = False,
 ) -> None:
@@ -73,11 +75,11 @@ def score(
     from drawbar.score.again_budget import JudgeBudget
 
     named, filter = _named(rubric, weight, env_option, judge_model), read(where)
-    budget = JudgeBudget(judge_budget, judge_calls)
+    budget, redact = JudgeBudget(judge_budget, judge_calls), redact_by(config)
     with _writing(store, dry_run) as source:
         models = None if dry_run or not named.judge_models else _models(named, base_url, api_key_env)
         ask = models.chat if models is not None else None
-        again = Again(source, named, filter, ask=ask, budget=budget, at_a_time=concurrency)
+        again = Again(source, named, filter, ask=ask, budget=budget, at_a_time=concurrency, redact=redact)
         planned = again.plan()
         if dry_run:
             _print_plan(again, planned, json)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -47,6 +47,7 @@ def read_configuration(
     flags: Mapping[str, tuple[str, Any]] | None = None,
     settings: Sequence[str] = (),
     variables: Mapping[str, str] | None = None,
+    only: Collection[str] | None = None,
 ) -> Effective:
     """The effective configuration.
 
@@ -55,6 +56,7 @@ def read_configuration(
         flags: by a setting's name, the flag that sets it and its value; None where it was not given.
         settings: what `--set` was given: `NAME=VALUE`.
         variables: the environment variables; left out, the process's own.
+        only: the settings that are wanted; of the others nothing is read, and so nothing can be wrong or missing.
 
     Raises:
         ConfigurationError: a name or a value that means nothing; the message says where it stands.
@@ -73,11 +75,11 @@ def read_configuration(
 
     file = TomlFile(path) if path is not None else None
     if file is not None:
-        for keys, value in _of_file(file, variables):
+        for keys, value in _of_file(file, variables, only):
             put(keys, value, file.place(*keys))
     ignored: list[str] = []
     for name in sorted(variables):
-        if name.startswith(PREFIX) and name.removeprefix(PREFIX) not in _OTHERS:
+        if name.startswith(PREFIX) and name.removeprefix(PREFIX) not in _OTHERS and _is_wanted(name, only):
             _of_variable(name, variables[name], put, ignored)
     for name, (flag, value) in (flags or {}).items():
         if value is not None:
@@ -97,9 +99,14 @@ def variable_of(keys: Keys) -> str:
     return PREFIX + "__".join(key.upper() for key in keys)
 
 
-def _of_file(file: TomlFile, variables: Mapping[str, str]) -> Iterator[tuple[Keys, Any]]:
+def _is_wanted(variable: str, only: Collection[str] | None) -> bool:
+    return only is None or variable.removeprefix(PREFIX).lower().split("__")[0] in only
+
+
+def _of_file(file: TomlFile, variables: Mapping[str, str], only: Collection[str] | None) -> Iterator[tuple[Keys, Any]]:
     """Each setting that the file has. Raises `ConfigurationError` with the line."""
-    yield from _of_table(file, file.table, Configuration, (), variables)
+    table = file.table if only is None else {name: value for name, value in file.table.items() if name in only}
+    yield from _of_table(file, table, Configuration, (), variables)
 
 
 def _of_table(

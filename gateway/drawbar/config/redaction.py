@@ -15,7 +15,7 @@ from drawbar.wire.tolerant import dump, load
 def redaction(patterns: Mapping[str, str]) -> Redact | None:
     """The hook for the recorder; None without patterns.
 
-    In JSON, each text is looked at by itself, as its reader sees it (escapes undone); names of fields stay.
+    In JSON, each text is looked at by itself, as its reader sees it (escapes undone); names of fields and numbers stay.
 
     Raises:
         ConfigurationError: a pattern that is no regular expression, or that matches everywhere.
@@ -33,6 +33,8 @@ def redaction(patterns: Mapping[str, str]) -> Redact | None:
         try:
             value = load(body)
         except BadBody:
+            value = None
+        if not isinstance(value, str | list | dict):  # words, or a number that stands alone
             return replaced(body.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
         kept = _each_text(value, replaced)
         return body if kept == value else dump(kept)

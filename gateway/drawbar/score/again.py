@@ -7,7 +7,7 @@ that failed (a judge was down) are missing; those that were skipped are not.
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -20,6 +20,7 @@ from drawbar.causes import CAUSES
 from drawbar.ids import new_id
 from drawbar.judging import Ask
 from drawbar.record.filter import Filter, equal
+from drawbar.record.redaction import Redact, all_redacted
 from drawbar.record.rows import ScoreRow, SessionRow
 from drawbar.record.store import Store
 from drawbar.rollout.result import cause_of, with_scores
@@ -94,7 +95,10 @@ class Again:
         ask: Ask | None = None,
         budget: JudgeBudget | None = None,
         at_a_time: int = 8,
+        redact: Redact | None = None,
     ) -> None:
+        """`redact` sees what scorers explain before it is persisted, and gives back what may be kept."""
+        self._redact = redact
         self._store = store
         self._named = rubric
         self._filter = filter
@@ -140,9 +144,12 @@ class Again:
                 await self._do(job)
                 listen(self.tally)
 
-        async with anyio.create_task_group() as group:
-            for _ in range(self._at_a_time):
-                group.start_soon(work)
+        try:
+            async with anyio.create_task_group() as group:
+                for _ in range(self._at_a_time):
+                    group.start_soon(work)
+        except ExceptionGroup as errors:  # one of those that work side by side failed, or several for the same reason
+            raise errors.exceptions[0] from None
 
     def _due(self, tally: Tally, changes: Changes | None = None, filter: Filter | None = None) -> Iterator[Due]:
         """The sessions that are to be scored; the others are entered in the tally."""
@@ -253,16 +260,23 @@ class Again:
 
     async def _keep(self, scored: Sequence[tuple[Due, list[ScoreRow]]]) -> None:
         now = time.time()
-        stored = {
-            due.session.id: [msgspec.structs.replace(row, rubric_version=self.version, created=now) for row in rows]
-            for due, rows in scored
-        }
-        await anyio.to_thread.run_sync(self._store.write, [row for rows in stored.values() for row in rows])
+        given = [
+            msgspec.structs.replace(row, rubric_version=self.version, created=now) for _, rows in scored for row in rows
+        ]
+        stored: dict[str, list[ScoreRow]] = defaultdict(list)
+        for row in await anyio.to_thread.run_sync(self._write, given):
+            stored[row.session].append(row)
         for due, _ in scored:
             rows = stored[due.session.id]
             self.tally.scored += 1
             self.changes.add(due.session.id, (*due.known, *rows))
             self._count(rows)
+
+    def _write(self, rows: Sequence[ScoreRow]) -> Sequence[ScoreRow]:
+        """Write the rows, and give them back as they are kept."""
+        kept = all_redacted(rows, self._redact)
+        self._store.write(kept)
+        return kept
 
     def _count(self, rows: Iterable[ScoreRow]) -> None:
         for row in rows:
