@@ -70,6 +70,7 @@ def _described(factory: Any) -> dict[str, Any]:
         "dialect": getattr(factory, "dialect", None),
         "dialects": list(getattr(factory, "dialects", ())),
         "mcp": getattr(factory, "mcp", None),
+        "asks_user": bool(getattr(factory, "asks_user", False)),
     }
 
 
@@ -82,6 +83,8 @@ def _details(row: dict[str, Any]) -> list[str]:
         others = [dialect for dialect in row["dialects"] if dialect != row["dialect"]]
         more = f" (by the option dialect: {', '.join(others)})" if others else ""
         lines.append(f"speaks {row['dialect']}{more}, {'MCP ' + row['mcp'] if row['mcp'] else 'no MCP'}")
+    if row["asks_user"]:
+        lines.append("goes on with a simulated user")
     if row["options"]:
         lines.append(f"options: {', '.join(row['options'])}")
     return lines
