@@ -13,7 +13,7 @@ from typing import Any
 import aiohttp
 import anyio
 import pytest
-from tests.capture.desk import desk, hasty, kind
+from tests.capture.desk import boss, desk, summary
 from tests.cli.conftest import Ended
 from tests.cli.conftest import drawbar as drawbar  # the command line, in an empty folder
 
@@ -65,6 +65,7 @@ class Agent:
 
     async def ask(self, messages: list[dict[str, Any]], **fields: Any) -> dict[str, Any]:
         body = {"model": "desk", "messages": messages, "tools": self.offered, **fields}
+        body = {name: value for name, value in body.items() if value != []}
         async with self.http.post(f"{self.url}/v1/chat/completions", json=body, headers=self.headers) as response:
             answer = await response.json()
         message: dict[str, Any] = answer["choices"][0]["message"]
@@ -120,7 +121,7 @@ def record(drawbar: Callable[..., Ended]) -> Callable[[Work], Any]:
     """Lets agents work in front of a gateway that keeps `drawbar.db` in the folder that commands run in."""
 
     async def work(job: Work) -> Any:
-        models = Models(in_process={"desk": desk, "hasty": hasty, "kind": kind})
+        models = Models(in_process={"desk": desk, "boss": boss, "summary": summary})
         environments = {"shop": Environment(name="shop", tools=[look_up])}
         store = Store.open("drawbar.db")
         try:

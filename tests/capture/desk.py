@@ -29,4 +29,13 @@ async def hasty(messages: Sequence[Mapping[str, Any]], tools: Sequence[Any], tas
     return says("Done.") if messages[-1]["role"] == "tool" else calls("look_up", id="use_1", order=4711)
 
 
+async def boss(messages: Sequence[Mapping[str, Any]], tools: Sequence[Any], task: Any) -> dict[str, Any]:
+    """Lets a helper do the work."""
+    if messages[-1]["role"] == "tool":
+        return says(f"My helper says: {messages[-1]['content']}")
+    return calls("delegate", id="use_helper", job="Look for the parcel of order 7, and say where it is.")
+
+
+SUMMARY = "The user asked for order 7, which is on its way. Nothing else is open between them."
+summary = ScriptedModel([lambda messages: says(SUMMARY)] * 9)
 kind = ScriptedModel([says("The new answer is as good.\nyes")])
