@@ -71,8 +71,8 @@ def staged(folder: Path, *, force: bool) -> Iterator[Path]:
 def write_environment(folder: Path, captured: Captured, shown_as: str, text: Text | None = None) -> None:
     """Write every file into a folder that is there. `shown_as`: how people name it. `text`: redaction, of recordings;
     the candidates have passed it already. Raises `OSError`."""
-    tasks = b"".join(orjson.dumps(task_row(each)) + b"\n" for each in captured.candidates)
-    (folder / "tasks.jsonl").write_bytes(tasks)
+    with (folder / "tasks.jsonl").open("wb") as file:
+        file.writelines(orjson.dumps(task_row(each)) + b"\n" for each in captured.candidates)
     recorded = max((candidate.started for candidate in captured.candidates), default=0.0)
     moment = datetime.fromtimestamp(recorded, UTC).isoformat(timespec="seconds")
     header = Header(captured.homes.header(), 1, moment, captured.settings.name, {"captured": True})

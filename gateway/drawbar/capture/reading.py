@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from drawbar.capture.calls import recorded_calls
-from drawbar.capture.candidate import AnswerSource, Candidate
+from drawbar.capture.candidate import AnswerSource, Candidate, json_changed
 from drawbar.capture.catalogue import Catalogue, counted
 from drawbar.capture.conversation import Conversation, conversation
 from drawbar.capture.spool import Spool
@@ -69,6 +69,7 @@ class Reading:
         self._everything = everything
         self._read_only = tuple(read_only)
         self._found = _found(store, filter)
+        self._texts: dict[str, str] = {}
         self.left: dict[str, Left] = {}
 
     @property
@@ -98,10 +99,17 @@ class Reading:
         return None if self._everything else unfit(trajectory, said)
 
     def _candidate(self, trajectory: Trajectory, said: Conversation, family: str) -> Candidate:
+        said = replace(
+            said, opening=json_changed(said.opening, self._once), system=json_changed(said.system, self._once)
+        )
         free = self.catalogue.note(trajectory)
         recordings = recorded_calls(trajectory, self.catalogue.listed, self._read_only, free)
         tools, errors = counted(recordings)
         return candidate(trajectory, said, family, tools, errors, self._spool.add(recordings))
+
+    def _once(self, text: str) -> str:
+        """Most sessions begin with the same long texts: what is equal is kept once."""
+        return self._texts.setdefault(text, text)
 
 
 _NO_REQUEST: Final = "no request of a user"
