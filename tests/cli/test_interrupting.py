@@ -185,3 +185,43 @@ async def test_a_run_through_a_gateway_elsewhere_is_recorded_there_and_can_be_re
     assert [trajectory.reward for trajectory in stored] == [1.0] * 3
     assert not (folder / "drawbar.db").exists()
     store.close()
+
+
+WAITING = '''
+import asyncio, pathlib
+
+HERE = pathlib.Path(__file__).parent
+
+
+async def good(task):
+    """Scores the first three tasks; the others only once it may."""
+    if task.info["number"] >= 3 and not (HERE / "may_be_scored").exists():
+        (HERE / "scoring").touch()
+        await asyncio.Event().wait()
+    return 0.5
+'''
+
+
+async def test_ctrl_c_ends_scoring_again_and_the_same_line_does_only_the_rest(folder: Path) -> None:
+    (folder / "may_go_on").touch()
+    (folder / "other.py").write_text(WAITING)
+    with started(folder, "run", "slow.py", "-q", "--json") as process:
+        await anyio.to_thread.run_sync(process.communicate)
+    line = ("score", "other.py:good", "--where", "environment = slow", "--json", "-q", "-c", "1")
+    with started(folder, *line) as process:
+        await appears(folder / "scoring")
+        process.send_signal(signal.SIGINT)
+        out, err = await anyio.to_thread.run_sync(process.communicate)
+    assert (process.returncode, out) == (130, "")
+    assert "scored; the same line again scores the rest" in err
+    assert "Traceback" not in err
+    store = Store.open(folder / "drawbar.db", read_only=True)
+    before = sum(len(rows) for rows in store.scores([row.id for row in store.sessions()]).values())
+    store.close()
+
+    (folder / "may_be_scored").touch()
+    with started(folder, *line) as process:
+        out, err = await anyio.to_thread.run_sync(process.communicate)
+    found = json.loads(out)
+    assert (process.returncode, found["scored"] + found["kept"], found["kept"]) == (0, 8, before - 8)
+    assert found["changes"]["reward"]["after"] == 0.5

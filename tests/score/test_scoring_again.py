@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -81,6 +82,21 @@ async def test_scores_are_added_and_what_changed_is_told(store: Store) -> None:
 
 def everything_in(folder: Path) -> bytes:
     return b"".join(path.read_bytes() for path in folder.glob("*.db*"))
+
+
+async def test_the_sessions_that_changed_most_are_named(store: Store) -> None:
+    for number in range(9):
+        record(store, f"s{number}")
+
+    @reward
+    def good(session: str) -> float:
+        return int(session[1]) * 5 % 9
+
+    work = again(store, good)
+    await work.run()
+    assert [(session, after) for session, _, after in work.changes.all()[0].most] == [
+        ("s7", 8.0), ("s5", 7.0), ("s3", 6.0), ("s1", 5.0), ("s8", 4.0),
+    ]  # fmt: skip
 
 
 async def test_what_is_to_be_redacted_of_an_explanation_is_never_written(store: Store, tmp_path: Path) -> None:
@@ -287,3 +303,17 @@ async def test_an_environments_judge_is_asked(store: Store) -> None:
     await work.run()
     assert store.trajectory("s0").reward == 1.0
     assert work.budget.spent == pytest.approx(0.1)
+
+
+async def test_functions_that_wait_do_so_side_by_side(store: Store) -> None:
+    for number in range(4):
+        record(store, f"s{number}")
+    together = threading.Barrier(4)
+
+    def good(session: str) -> int:
+        together.wait(30)
+        return 1
+
+    work = again(store, good, at_a_time=4)
+    await work.run()
+    assert (work.tally.scored, dict(work.tally.failed)) == (4, {})

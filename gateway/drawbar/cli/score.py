@@ -154,7 +154,8 @@ def _run(again: Again, planned: Planned, quiet: bool) -> None:
     try:
         anyio.run(work, backend_options={"use_uvloop": sys.platform != "win32"})
     except KeyboardInterrupt:
-        note(f"Stopped. {again.tally.scored} sessions were scored; the same line again scores the rest.")
+        done = counted(again.tally.scored, "session")
+        note(f"Stopped, with {done} scored; the same line again scores the rest.")
         raise typer.Exit(130) from None
 
 

@@ -105,6 +105,8 @@ class Again:
         self._ask = ask
         self._at_a_time = at_a_time
         self._readers = anyio.CapacityLimiter(READERS)
+        self._threads = anyio.CapacityLimiter(at_a_time)
+        """Where plain functions run: one that waits for something does not hold up the others."""
         scorers = rubric.rubric.scorers.values()
         self._names = frozenset(scorer.name for scorer in scorers)
         self._group_names = frozenset(scorer.name for scorer in scorers if scorer.kind == "group")
@@ -211,7 +213,9 @@ class Again:
                 self.tally.passed[f"ended by {cause}"] += 1
                 continue
             rubric = self._only(due.missing - self._group_names)
-            rows = await score(rubric, trajectory, judge=self._named.judge, ask=asking, source="rescore")
+            rows = await score(
+                rubric, trajectory, judge=self._named.judge, ask=asking, source="rescore", threads=self._threads
+            )
             scored.append((due, trajectory, rows))
         if any(due.missing & self._group_names for due, _, _ in scored):
             await self._score_groups(scored, asking)

@@ -51,8 +51,9 @@ class _Sum:
         difference = abs(after - before)
         if difference > _SAME:
             self.changed += 1
-            heapq.heappush(self.most, (difference, session, before, after))
-            del self.most[: len(self.most) - MOST]
+            (heapq.heappush if len(self.most) < MOST else heapq.heappushpop)(
+                self.most, (difference, session, before, after)
+            )
 
 
 class Changes:
