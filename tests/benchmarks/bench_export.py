@@ -31,7 +31,6 @@ TOOLS = orjson.dumps([
         "type": "object", "properties": {"query": {"type": "string"}}, "required": ["query"]}}}
     for name in ("search", "read", "cite")
 ])  # fmt: skip
-SYSTEM = orjson.dumps({"role": "system", "content": text("system", 800).decode()})
 _PROSE = text("prose", 400_000).decode()
 _random = random.Random(3)
 ENDED = {"status": "answered", "http_status": 200, "prompt_tokens": 900, "completion_tokens": 60, "upstream": "up/m"}
@@ -51,14 +50,14 @@ def _says(n: int, turn: int) -> bytes:
     return orjson.dumps({"role": "assistant", "content": None, "tool_calls": [call]})
 
 
-def session(n: int, *, system: bool) -> Iterator[Row]:
+def session(n: int) -> Iterator[Row]:
     """The rows of one session."""
     id, graph, started = f"ses_{n:09}", SessionGraph(), 1_796_000_000.0 + n
     yield SessionRow(
         id=id, run="run_1", environment="wiki", environment_version="1", task_key=f"t{n // 8}", harness="loop",
         model="m", status="ended", stop="completed", started=started, ended=started + 9,
     )  # fmt: skip
-    said = [SYSTEM] * system + [orjson.dumps({"role": "user", "content": _words()})]
+    said = [orjson.dumps({"role": "user", "content": _words()})]
     tools, blobs = graph.blob(TOOLS)
     envelope, more = graph.blob(b'{"temperature":1}')
     yield from (*blobs, *more)
@@ -94,12 +93,12 @@ def session(n: int, *, system: bool) -> Iterator[Row]:
         )  # fmt: skip
 
 
-def fill(path: Path, count: int, *, system: bool) -> None:
+def fill(path: Path, count: int) -> None:
     """A store of so many sessions."""
     store, batch = Store.open(path), list[Row]()
     for n in range(count):
-        batch += session(n, system=system)
-        if len(batch) > 20_000:
+        batch += session(n)
+        if len(batch) > 500:  # as a gateway commits under load; rows of one commit lie in the order of their ids
             store.write(batch)
             batch.clear()
     store.write(batch)
@@ -164,7 +163,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         store = Path(name) / "drawbar.db"
         note(f"writing {count:,} sessions")
-        fill(store, count, system=False)
+        fill(store, count)
         jobs: dict[str, Callable[[], Figures]] = {
             f"{format.strip()} .{kind}": lambda format=format, kind=kind: exporting(store, format, kind)  # type: ignore[misc]
             for format, kind in FILES.items()
@@ -172,7 +171,7 @@ def main() -> None:
         exported = interleaved(jobs, arguments.rounds)
         store.unlink()
         note(f"writing {nodes:,} messages")
-        fill(store, nodes // 8, system=False)
+        fill(store, nodes // 8)
         opened = interleaved({"": lambda: opening(store, nodes // 8)}, arguments.rounds)
         title = f"a store of {nodes:,} messages"
         show(arguments, {f"exporting {count:,} sessions of 8 messages, one core": exported, title: opened})

@@ -10,10 +10,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from drawbar.export.sample import Sample, length
+from drawbar.export.sample import Said, Sample, length
 from drawbar.record.facts import Facts
 from drawbar.threads import Thread
-from drawbar.trajectory import Call, Trajectory
+from drawbar.trajectory import Call, Node, Trajectory
 from drawbar.wire.dialect import BadBody
 from drawbar.wire.offered import Offered, offered, parallel_allowed
 
@@ -45,12 +45,8 @@ def samples(trajectory: Trajectory, facts: Facts, extent: Extent) -> Iterator[Sa
             if any(trained):
                 yield Sample(
                     facts=facts,
-                    messages=[
-                        call.message if call is not None and call.message is not None else node.message
-                        for call, node in zip(calls, path, strict=True)
-                    ],
+                    said=[_said(node, call) for node, call in zip(path, calls, strict=True)],
                     trained=trained,
-                    nodes=[node.id for node in path],
                     calls=[None if call is None else call.id for call in calls],
                     offered=tools_of(thread.calls),
                     parallel_tool_calls=parallel_allowed(last.request_envelope),
@@ -90,6 +86,13 @@ def tools_of(calls: Sequence[Call]) -> Offered:
             except BadBody:
                 break
     return Offered()
+
+
+def _said(node: Node, call: Call | None) -> Said:
+    """A message; a reply in the words in which its call was answered."""
+    if call is None or call.reply_body is None:
+        return Said(node.id, node.dialect, node.body, node.message)
+    return Said(node.id, call.dialect, call.reply_body, call.message)
 
 
 def _is_whole(call: Call) -> bool:

@@ -38,8 +38,9 @@ class ChatForm:
         texts = sample.offered.texts
         found: list[list[ChatMessage]] = []
         late: list[dict[str, Any]] = []
-        for message in sample.messages:
-            said = _plain(message) or self._said(message, texts, late, losses)
+        for each in sample.said:
+            plain = None if texts else each.plain(objects=self.objects)
+            said = self._said(each.message, texts, late, losses) if plain is None else [plain]
             if late and said and said[0]["role"] != "tool":
                 said = [{"role": "user", "content": late}, *said]
                 late = []
@@ -118,18 +119,6 @@ class ChatForm:
         if parts or not results:
             results.append({"role": "system" if message.role == "system" else "user", "content": _content(parts)})
         return results
-
-
-def _plain(message: Message) -> list[ChatMessage] | None:
-    """The commonest messages: one text, or one result."""
-    if len(message.blocks) != 1:
-        return None
-    block = message.blocks[0]
-    if type(block) is Text and message.role != "tool":
-        return [{"role": message.role, "content": block.text}]
-    if type(block) is ToolResult and not block.is_error:
-        return [{"role": "tool", "tool_call_id": block.tool_use_id, "content": block.text}]
-    return None
 
 
 def _content(parts: Sequence[dict[str, Any]]) -> Any:

@@ -21,7 +21,7 @@ from drawbar.record.filter import EVERYTHING, Filter
 from drawbar.record.store import Store
 from drawbar.trajectory import Trajectory
 
-PAGE: Final = 100
+PAGE: Final = 128
 """Sessions that are read at a time."""
 
 Listener = Callable[[int, int], None]

@@ -13,8 +13,11 @@ from typing import Any
 from drawbar.record.facts import Facts
 from drawbar.task import Task
 from drawbar.trajectory import Trajectory
-from drawbar.wire.message import Message
+from drawbar.wire import DIALECTS
+from drawbar.wire.dialect import BadBody
+from drawbar.wire.message import Message, Other
 from drawbar.wire.offered import Offered
+from drawbar.wire.plain import plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,19 +37,48 @@ class Grade:
 UNGRADED = Grade()
 
 
+class Said:
+    """One message, read when it is asked for: many samples begin with the same ones."""
+
+    __slots__ = ("_message", "body", "dialect", "node")
+
+    def __init__(self, node: bytes, dialect: str, body: bytes, message: Message | None = None) -> None:
+        self.node = node
+        """What is the same in two samples where all that was said up to there is the same."""
+        self.dialect = dialect
+        self.body = body
+        """As the dialect said it (JSON)."""
+        self._message = message
+
+    @property
+    def message(self) -> Message:
+        """In normal form; what cannot be read is a block that says so."""
+        if self._message is None:
+            try:
+                self._message = DIALECTS[self.dialect].normal(self.body)
+            except (BadBody, KeyError):
+                unreadable = Other({"type": "unreadable", "unreadable": self.body.decode(errors="replace")})
+                self._message = Message("user", (unreadable,))
+        return self._message
+
+    def plain(self, *, objects: bool) -> dict[str, Any] | None:
+        """As a chat message, if it is so plain that nothing of it is lost; `objects` as in `wire.plain`."""
+        if self.dialect != "chat":
+            return None
+        return plain(self.body, objects=objects)
+
+
 @dataclass(slots=True, kw_only=True)
 class Sample:
     """One conversation of a session: from its first message to an answer of the model's."""
 
     facts: Facts
     """The session: its id, run, environment, task's key and hash, model, times, findings."""
-    messages: Sequence[Message]
-    """In normal form, instructions and tool results included; the last one is the model's."""
+    said: Sequence[Said]
+    """Its messages, instructions and tool results included; the last one is the model's."""
     trained: Sequence[bool]
     """The loss mask, one for each message: whether the model said it in this session, and no sample before this one
     has it. Others' words, and replies that were carried in or told anew, are only read."""
-    nodes: Sequence[bytes]
-    """One for each message: what is the same in two samples where all that was said up to there is the same."""
     calls: Sequence[str | None]
     """One for each message: the id of the model call whose reply it is."""
     offered: Offered
@@ -65,6 +97,11 @@ class Sample:
     grade: Grade = UNGRADED
     trajectory: Trajectory | None = None
     """The whole session, where the format asks for it (`trajectory`, `token_ids`)."""
+
+    @property
+    def messages(self) -> Sequence[Message]:
+        """Its messages in normal form."""
+        return [said.message for said in self.said]
 
     @property
     def tools(self) -> Sequence[Mapping[str, Any]]:

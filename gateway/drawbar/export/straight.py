@@ -9,12 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from drawbar.export.sample import Sample, length
+from drawbar.export.sample import Said, Sample, length
 from drawbar.ids import digest
 from drawbar.record.facts import CallFacts, FactReader, Facts, NodeFacts
-from drawbar.wire import DIALECTS
 from drawbar.wire.dialect import BadBody
-from drawbar.wire.message import Message
 from drawbar.wire.offered import Offered, offered, parallel_allowed
 
 _KEPT: Final = 4_096
@@ -39,7 +37,7 @@ class StraightReader:
         self._reader = reader
         self._parallel = parallel
         self._nodes: dict[bytes, NodeFacts] = {}
-        self._messages: dict[bytes, Message] = {}
+        self._said: dict[bytes, Said] = {}
         self._offered: dict[tuple[str, bytes], Offered] = {}
         self._allowed: dict[bytes, bool | None] = {}
 
@@ -51,18 +49,17 @@ class StraightReader:
         found: dict[str, Sample] = {}
         for each in straight:
             words = {call.id: bodies.get(apart[call.id]) for call in each.calls if call.id in apart} if apart else {}
-            try:
-                found[each.facts.id] = self._sample(each, words, bodies)
-            except BadBody:
-                continue
+            found[each.facts.id] = self._sample(each, words, bodies)
         self._forget(straight)
         return found
 
     def _straight(self, page: Sequence[Facts]) -> Iterator[_Straight]:
         calls = self._reader.calls([facts.id for facts in page])
         likely = {id: its for id, its in calls.items() if all(map(_is_plain, its))}
-        leaves = (its[-1].reply for its in likely.values())
-        self._nodes.update(self._reader.nodes((leaf for leaf in leaves if leaf is not None), self._nodes))
+        leaves = [leaf for its in likely.values() if (leaf := its[-1].reply) is not None]
+        beginnings = [first for its in likely.values() if (first := its[0].request) is not None]
+        about = 2 * sum(map(len, likely.values()))  # a request's message, or the results that it brings, and a reply
+        self._nodes.update(self._reader.nodes(leaves, self._nodes, beginnings=beginnings, about=about))
         for facts in page:
             its = likely.get(facts.id)
             if its is not None and (path := self._path(its)) is not None:
@@ -103,27 +100,24 @@ class StraightReader:
                 yield envelope
 
     def _sample(self, straight: _Straight, words: Mapping[str, bytes | None], bodies: Mapping[bytes, bytes]) -> Sample:
-        """Raises `BadBody` where a message or the tools cannot be read."""
         facts, calls, path = straight
-        made = {call.reply: call for call in calls}
-        messages: list[Message] = []
-        of_calls: list[str | None] = []
-        known, nodes = self._messages, self._nodes
-        for id in path:
-            call = made.get(id)
-            own = words.get(call.id) if call is not None and words else None
+        made = {call.reply: call.id for call in calls}
+        of_calls = [made.get(id) for id in path]
+        known, nodes = self._said, self._nodes
+        said: list[Said] = []
+        for id, call in zip(path, of_calls, strict=True):
+            own = words.get(call) if words and call is not None else None
             if own is not None:
-                messages.append(DIALECTS[nodes[id].dialect].normal(own))
+                said.append(Said(id, nodes[id].dialect, own))
             elif id in known:
-                messages.append(known[id])
+                said.append(known[id])
             else:
-                messages.append(known.setdefault(id, _read(nodes[id])))
-            of_calls.append(None if call is None else call.id)
+                node = nodes[id]
+                said.append(known.setdefault(id, Said(id, node.dialect, node.body)))
         return Sample(
             facts=facts,
-            messages=messages,
+            said=said,
             trained=[id is not None for id in of_calls],
-            nodes=path,
             calls=of_calls,
             offered=self._tools_of(calls, bodies),
             parallel_tool_calls=self._parallel_of(calls[-1], bodies),
@@ -137,7 +131,11 @@ class StraightReader:
             return _NOTHING
         found = self._offered.get(key)
         if found is None:
-            found = self._offered[key] = offered(key[0], bodies.get(key[1]))
+            try:
+                found = offered(key[0], bodies.get(key[1]))
+            except BadBody:
+                found = _NOTHING
+            self._offered[key] = found
         return found
 
     def _parallel_of(self, call: CallFacts, bodies: Mapping[bytes, bytes]) -> bool | None:
@@ -152,7 +150,7 @@ class StraightReader:
         """All but what the next page is likely to need again."""
         kept = dict.fromkeys(id for each in straight for id in each.path[:_BEGINNING])
         self._nodes = {id: self._nodes[id] for id in kept}
-        self._messages = {id: message for id in kept if (message := self._messages.get(id)) is not None}
+        self._said = {id: said for id in kept if (said := self._said.get(id)) is not None}
         for memory in (self._offered, self._allowed):
             if len(memory) > _KEPT:
                 memory.clear()
@@ -169,10 +167,3 @@ def _is_plain(call: CallFacts) -> bool:
 def _tools(calls: Sequence[CallFacts]) -> tuple[str, bytes] | None:
     """The last tools that were offered: their dialect, and the digest of their definitions."""
     return next(((call.dialect, call.tools) for call in reversed(calls) if call.tools is not None), None)
-
-
-def _read(node: NodeFacts) -> Message:
-    dialect = DIALECTS.get(node.dialect)
-    if dialect is None:
-        raise BadBody(f"there is no dialect {node.dialect!r}")
-    return dialect.normal(node.body)

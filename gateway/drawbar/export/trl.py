@@ -49,8 +49,8 @@ class Conversations:
 
     def rows(self, sample: Sample, losses: Losses) -> Iterator[Row]:
         said = FORM.messages(sample, losses)
-        roles = zip(sample.messages, sample.trained, strict=True)
-        only_read = sum(message.role == "assistant" and not trained for message, trained in roles)
+        of_model = (messages[-1]["role"] == "assistant" for messages in said if messages)
+        only_read = sum(of_model) - sum(sample.trained)
         if only_read:
             losses.note(_UNMASKED, only_read)
         yield completed({"messages": [message for each in said for message in each]}, sample)
