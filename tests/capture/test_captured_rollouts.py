@@ -37,7 +37,7 @@ def test_rollouts_of_one_task_are_a_family_and_attempts_that_were_given_up_are_l
     store.write([SessionRow(**{**fields(row), "attempt": 1}) for row in rows[:1]])
     store.write([SessionRow(**{**fields(rows[0]), "id": "ses_given_up", "started": 1.0})])
     store.close()
-    captured = drawbar("capture", "again", "-o", "env", "--json").json
+    captured = drawbar("capture", "again", "-o", "env", "--near", "0", "--json").json
     assert (captured["tasks"], captured["left_out"]) == (2, {"its model was not asked": 1})
     assert {task["info"]["family"] for task in tasks("env")} == {"task quiz q0"}
 

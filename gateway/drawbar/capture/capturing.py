@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from drawbar.capture.candidate import Candidate
@@ -73,7 +74,8 @@ class Capturing:
         homes = self._catalogue.homes(
             (each.session for each in every), (recording for each in every for recording in each.recordings)
         )
+        settings = self.settings if side is None else replace(self.settings, name=f"{self.settings.name}-{side}")
         return Captured(
-            settings=self.settings, candidates=chosen, homes=homes, total=self.total, left=self._reading.left,
+            settings=settings, candidates=chosen, homes=homes, total=self.total, left=self._reading.left,
             steps=self.steps, redactions=redactions, side=side,
         )  # fmt: skip

@@ -4,7 +4,7 @@ that leaves nothing."""
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -58,7 +58,8 @@ def staged(folder: Path, *, force: bool) -> Iterator[Path]:
     try:
         staging.mkdir(parents=True)
         yield staging
-        _keep_edited(folder, staging)
+        for made in (staging, *(inner for inner in staging.iterdir() if inner.is_dir())):
+            _keep_edited(folder / made.relative_to(staging), made)
         _put(staging, folder)
     except OSError as error:
         raise ConfigurationError(
@@ -81,6 +82,17 @@ def write_environment(folder: Path, captured: Captured, shown_as: str, text: Tex
     for name in _TEMPLATES:
         (folder / name).write_text(_filled(name, {**captured.shown(), "folder": shown_as}), "utf-8")
     (folder / MANIFEST).write_bytes(_json(manifest(folder, captured)))
+
+
+def write_sides(folder: Path, sides: Sequence[Captured], shown_as: str, text: Text | None = None) -> None:
+    """An environment for each side of a split, in a folder of its name. Raises `OSError`."""
+    told: dict[str, Any] = {_MARK: _FORMAT, "drawbar": __version__, "sides": {}}
+    for captured in sides:
+        side = str(captured.side)
+        (folder / side).mkdir()
+        write_environment(folder / side, captured, f"{shown_as}/{side}", text)
+        told["sides"][side] = {"manifest": _digest(folder / side / MANIFEST), "sessions": captured.sessions}
+    (folder / MANIFEST).write_bytes(_json(told))
 
 
 def task_row(candidate: Candidate) -> dict[str, Any]:

@@ -25,7 +25,7 @@ app = typer.Typer(add_completion=False)
 
 PLAIN_SECONDS = 5.0
 """Between lines of progress where there is no terminal."""
-_REPLAY, _SCORES = "The environment", "Its judge and its user"
+_TASKS, _REPLAY, _SCORES = "Its tasks", "Its recorded tools", "Its judge and its user"
 
 
 def _option(*names: str, help: str, panel: str | None = None, **attributes: Any) -> Any:
@@ -66,7 +66,38 @@ def capture(
         str | None,
         _option("--user-model", panel=_SCORES, metavar="MODEL", help="Plays the user. Default: what was said, again."),
     ] = None,
-    seed: Annotated[int, _option("--seed", help="For whatever is drawn.")] = 0,
+    near: Annotated[
+        float,
+        _option(
+            "--near",
+            panel=_TASKS,
+            min=0,
+            max=1,
+            help="From which likeness on requests are one task. 0: none are merged.",
+        ),
+    ] = 0.85,
+    sample: Annotated[
+        int | None, _option("--sample", panel=_TASKS, min=1, metavar="N", help="So many tasks, of each kind some.")
+    ] = None,
+    stratify: Annotated[
+        list[str] | None,
+        _option(
+            "--stratify",
+            panel=_TASKS,
+            metavar="KIND",
+            help="What makes a kind: cluster (requests about the same), model, reward, tag, ... Repeatable.",
+        ),
+    ] = None,
+    share: Annotated[
+        float | None,
+        _option(
+            "--split",
+            panel=_TASKS,
+            metavar="SHARE",
+            help="Two environments, DIR/train and DIR/test: this share of the users, with all of theirs, is to test.",
+        ),
+    ] = None,
+    seed: Annotated[int, _option("--seed", panel=_TASKS, help="For whatever is drawn.")] = 0,
     force: Annotated[bool, _option("--force", help="Replace what an earlier capture has written there.")] = False,
     dry_run: Annotated[bool, _option("--dry-run", help="Say what would be captured, and write nothing.")] = False,
     store: StoreUrl = None,
@@ -96,10 +127,11 @@ def capture(
             raise ConfigurationError(nothing_meant(source, filter))
         _read(work, quiet)
         _must_have_tasks(work)
-        captured = work.captured()
+        _choose(work, near, sample, stratify)
+        sides = [work.captured()] if share is None else _sides(work, share, near)
         if not dry_run:
-            _write(folder, captured, str(output), force)
-        _print(captured, str(output), dry_run, json)
+            _write(folder, sides, str(output), force)
+        _print(work, sides, str(output), dry_run, json)
 
 
 def _settings(**given: Any) -> Settings:
@@ -169,34 +201,71 @@ def _must_have_tasks(work: Capturing) -> None:
     raise ConfigurationError(f"None of {counted(work.total, 'session')} can become a task: {why}.{advice}")
 
 
-def _write(folder: Path, captured: Captured, shown_as: str, force: bool) -> None:
-    from drawbar.capture.folder import staged, write_environment
+def _choose(work: Capturing, near: float, sample: int | None, stratify: list[str] | None) -> None:
+    from drawbar.capture.alike import merged
+    from drawbar.capture.sampling import sampled
+
+    if near:
+        work.take(lambda candidates: merged(candidates, near))
+    if sample is not None:
+        by = stratify or ["cluster"]
+        work.take(lambda all: sampled(all, sample, by, work.settings.seed), f"not in the sample by {', '.join(by)}")
+    elif stratify:
+        raise ConfigurationError("--stratify says how to draw a sample; --sample says how large it is.")
+
+
+def _sides(work: Capturing, share: float, near: float) -> list[Captured]:
+    from drawbar.alike import THRESHOLD
+    from drawbar.capture.split import split
+
+    parts = split(work.candidates, share, threshold=near or THRESHOLD, seed=work.settings.seed)
+    told = {"their user on one side, their conversation on the other": parts.torn,
+            "the same task as one of the other side": parts.repeated}  # fmt: skip
+    work.steps |= {f"on neither side: {why}": len(sessions) for why, sessions in told.items() if sessions}
+    return [work.captured(parts.train, side="train"), work.captured(parts.test, side="test")]
+
+
+def _write(folder: Path, sides: list[Captured], shown_as: str, force: bool) -> None:
+    from drawbar.capture.folder import staged, write_environment, write_sides
 
     with staged(folder, force=force) as staging:
-        write_environment(staging, captured, shown_as)
+        if len(sides) == 1:
+            write_environment(staging, sides[0], shown_as)
+        else:
+            write_sides(staging, sides, shown_as)
 
 
-def _print(captured: Captured, output: str, dry_run: bool, json: bool) -> None:
+def _print(work: Capturing, sides: list[Captured], output: str, dry_run: bool, json: bool) -> None:
     if json:
-        print_json({"name": captured.settings.name, "folder": None if dry_run else output, **captured.counts()})
+        told = {str(side.side): side.counts() for side in sides} if len(sides) > 1 else sides[0].counts()
+        print_json({"name": work.settings.name, "folder": None if dry_run else output, **told})
         return
+    tasks = sum(len(side.candidates) for side in sides)
+    calls = sum(tool.calls for side in sides for tool in side.homes.tools.values())
     would = "would be " if dry_run else ""
-    calls = sum(tool.calls for tool in captured.homes.tools.values())
     typer.echo(
-        f"{counted(len(captured.candidates), 'task')} and {counted(calls, 'tool call')} {would}captured of "
-        f"{counted(captured.total, 'session')}."
+        f"{counted(tasks, 'task')} and {counted(calls, 'tool call')} {would}captured of "
+        f"{counted(work.total, 'session')}."
     )
-    for reason, left in captured.left.items():
-        typer.echo(f"  {left.count} left out: {reason} ({', '.join(left.examples)})")
-    if captured.merged:
-        typer.echo(f"  {captured.merged} merged into others as near duplicates")
-    for step, count in captured.steps.items():
-        typer.echo(f"  {count} {step}")
-    if captured.homes.sets > 1:
-        typer.echo(
-            f"  The sessions were offered {captured.homes.sets} different sets of tools; each task is given them all. "
-            "--where narrows it down."
-        )
+    for side in sides if len(sides) > 1 else ():
+        typer.echo(f"  {counted(len(side.candidates), 'task')} to {side.side}")
+    _print_gone(sides)
     if not dry_run:
-        judge = "" if captured.settings.judge_model else " --judge-model JUDGE"
-        typer.echo(f"Run it:  drawbar run {output} --model MODEL{judge}")
+        judge = "" if work.settings.judge_model else " --judge-model JUDGE"
+        where = f"{output}/{sides[0].side}" if sides[0].side else output
+        typer.echo(f"Run it:  drawbar run {where} --model MODEL{judge}")
+
+
+def _print_gone(sides: list[Captured]) -> None:
+    """What became of the sessions that are no tasks."""
+    for reason, left in sides[0].left.items():
+        typer.echo(f"  {left.count} left out: {reason} ({', '.join(left.examples)})")
+    if merged := sum(side.merged for side in sides):
+        typer.echo(f"  {merged} merged into others as near duplicates")
+    for step, count in sides[0].steps.items():
+        typer.echo(f"  {count} {step}")
+    if (sets := max(side.homes.sets for side in sides)) > 1:
+        typer.echo(
+            f"  The sessions were offered {sets} different sets of tools; each task is given them all. --where narrows "
+            "it down."
+        )

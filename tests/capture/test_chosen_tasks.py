@@ -1,0 +1,90 @@
+"""Which of the recorded sessions become tasks: near duplicates once, a sample, two sides of a split."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.capture.conftest import Office, document, tasks
+from tests.cli.conftest import Ended
+
+Drawbar = Callable[..., Ended]
+Record = Callable[..., Any]
+
+
+async def two_users(office: Office) -> None:
+    """Each asks for orders of their own; one asks the same twice."""
+    for user, orders in (("ada", (1, 2, 2)), ("bob", (3, 4))):
+        for order in orders:
+            await office.agent(headers={"x-drawbar-user": user}).say(f"Where is order {order}?")
+            await office.end()
+
+
+def test_near_duplicates_are_one_task_that_all_of_their_calls_answer(
+    drawbar: Drawbar, record: Record, with_models: Callable[[str], None]
+) -> None:
+    record(two_users)
+    captured = drawbar("capture", "desk", "-o", "env")
+    assert "4 tasks and 5 tool calls captured of 5 sessions." in captured.out
+    assert "1 merged into others as near duplicates" in captured.out
+    (task,) = [task for task in tasks("env") if task["prompt"] == "Where is order 2?"]
+    assert (task["info"]["count"], len(task["info"]["sessions"])) == (2, 2)
+    assert len(document("env", "manifest.json")["sessions"]) == 5
+    lines = [json.loads(line) for line in Path("env/cassette.jsonl").read_text().splitlines()[1:]]
+    of = {line["session"]: line.get("task") for line in lines}
+    assert [of[session] for session in task["info"]["sessions"]] == [task["key"], None]
+    assert drawbar("capture", "desk", "-o", "all", "--near", "0", "--json").json["tasks"] == 5
+    with_models("env")
+    (drift,) = drawbar("run", "env", "--model", "desk", "--json").json["cassettes"]
+    assert (drift["hits"], drift["misses"]) == (4, 0)
+
+
+def test_a_sample_is_the_same_for_the_same_seed(drawbar: Drawbar, record: Record) -> None:
+    record(two_users)
+    for folder in ("one", "two"):
+        arguments = ("--sample", "2", "--stratify", "user", "--seed", "5")
+        assert drawbar("capture", "desk", "-o", folder, *arguments).status == 0
+    assert tasks("one") == tasks("two")
+    assert {task["info"]["user"] for task in tasks("one")} == {"ada", "bob"}
+    assert "| not in the sample by user | 2 |" in Path("one/README.md").read_text()
+
+
+def test_a_split_makes_two_environments_with_nobody_in_both(
+    drawbar: Drawbar, record: Record, with_models: Callable[[str], None]
+) -> None:
+    record(two_users)
+    captured = drawbar("capture", "desk", "-o", "env", "--split", "0.5")
+    assert captured.status == 0, captured.err
+    users = [{task["info"]["user"] for task in tasks(f"env/{side}")} for side in ("train", "test")]
+    assert sorted(map(sorted, users)) == [["ada"], ["bob"]]
+    assert 'name = "desk-test"' in Path("env/test/environment.toml").read_text()
+    sides = document("env", "manifest.json")["sides"]
+    assert not set(sides["train"]["sessions"]) & set(sides["test"]["sessions"])
+    held = [json.loads(line)["session"] for line in Path("env/test/cassette.jsonl").read_text().splitlines()[1:]]
+    assert set(held) == set(sides["test"]["sessions"])
+    with_models("env/test")
+    assert drawbar("run", "env/test", "--model", "desk", "-q").status == 0
+    rubric = Path("env/train/rubric.py")
+    rubric.write_text("# mine\n" + rubric.read_text())
+    assert drawbar("capture", "desk", "-o", "env", "--split", "0.5", "--force").status == 0
+    assert rubric.read_text().startswith("# mine\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--stratify", "user"], "--sample says how large it is"),
+        (["--sample", "2", "--stratify", "usr"], "Did you mean 'user'"),
+        (["--split", "1.5"], "a share between 0 and 1"),
+    ],
+)
+def test_a_choice_that_cannot_be_made_is_told(
+    drawbar: Drawbar, record: Record, arguments: list[str], said: str
+) -> None:
+    record(two_users)
+    ended = drawbar("capture", "desk", "-o", "env", *arguments)
+    assert (ended.status, said in ended.err) == (2, True), ended.err
+    assert not Path("env").exists()
