@@ -15,7 +15,6 @@ import asyncio
 import json
 import os
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -46,51 +45,41 @@ class Customer:
 
 
 class Tools:
-    """The tool server as functions. A connection that breaks is made anew for the next call."""
+    """The tool server as functions. Each call has a connection of its own: one that breaks breaks nothing else."""
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._stack = AsyncExitStack()
-        self._client: Client | None = None
-
-    async def __aenter__(self) -> Tools:
-        return self
-
-    async def __aexit__(self, *exception: object) -> None:
-        with suppress(Exception):  # what broke is broken
-            await self._stack.aclose()
 
     async def listed(self) -> list[dict[str, Any]]:
-        client = await self._connected()
-        found = (await client.list_tools()).tools
-        return [
-            {"type": "function",
-             "function": {"name": tool.name, "description": tool.description, "parameters": tool.input_schema}}
-            for tool in found
-        ]  # fmt: skip
-
-    async def call(self, name: str, arguments: dict[str, Any]) -> str:
-        """Its words. Nothing is called twice: what a call that broke off has done is not known."""
-        client = await self._connected()
-        try:
-            result: Any = await client.call_tool(name, arguments)
-        except Exception as error:
-            self._client = None
-            return f"The tool failed: {type(error).__name__}"
-        return "\n".join(block.text for block in result.content if block.type == "text")
-
-    async def _connected(self) -> Client:
         for attempt in range(PATIENCE):
-            if self._client is not None:
-                break
             try:
-                self._client = await self._stack.enter_async_context(Client(self._url))
+                async with Client(self._url) as client:
+                    return [as_function(tool) for tool in (await client.list_tools()).tools]
             except Exception:
                 if attempt == PATIENCE - 1:
                     raise
                 await asyncio.sleep(0.25)
-        assert self._client is not None
-        return self._client
+        raise AssertionError("unreachable")
+
+    async def call(self, name: str, arguments: dict[str, Any]) -> str:
+        """Its words. Nothing is called twice: what a call that broke off has done is not known."""
+        for attempt in range(PATIENCE):
+            sent = False
+            try:
+                async with Client(self._url) as client:
+                    sent = True
+                    result: Any = await client.call_tool(name, arguments)
+                return "\n".join(block.text for block in result.content if block.type == "text")
+            except Exception as error:
+                if sent or attempt == PATIENCE - 1:
+                    return f"The tool failed: {type(error).__name__}"
+                await asyncio.sleep(0.25)
+        raise AssertionError("unreachable")
+
+
+def as_function(tool: Any) -> dict[str, Any]:
+    function = {"name": tool.name, "description": tool.description, "parameters": tool.input_schema}
+    return {"type": "function", "function": function}
 
 
 class Agent:
@@ -102,21 +91,20 @@ class Agent:
 
     async def serve(self, customer: Customer, messages: list[Any]) -> None:
         """One conversation, to its end."""
-        async with Tools(self._tools_url) as tools:
-            offered, replies = await tools.listed(), 0
-            while True:
-                said = await self._asked(customer, messages, offered, replies)
-                replies += 1
-                if said is None:
+        tools = Tools(self._tools_url)
+        offered = await tools.listed()
+        for number in count():
+            said = await self._asked(customer, messages, offered, number)
+            if said is None:
+                return
+            messages.append(said)
+            for call in said.get("tool_calls") or ():
+                messages.append(await self._called(customer, tools, call))
+            if not said.get("tool_calls"):
+                words = await customer.says(said["content"])
+                if words is None:
                     return
-                messages.append(said)
-                for call in said.get("tool_calls") or ():
-                    messages.append(await self._called(customer, tools, call))
-                if not said.get("tool_calls"):
-                    words = await customer.says(said["content"])
-                    if words is None:
-                        return
-                    messages.append({"role": "user", "content": words})
+                messages.append({"role": "user", "content": words})
 
     async def _asked(
         self, customer: Customer, messages: Sequence[Any], offered: Sequence[Any], number: int

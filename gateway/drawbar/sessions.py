@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import orjson
 
+from drawbar.proxy.flight import MOST_KEPT, Flights
 from drawbar.record.replies import Replies
 from drawbar.record.rows import SessionRow
 from drawbar.record.stitching import CallTree, Turn
@@ -20,7 +21,6 @@ from drawbar.wire.tolerant import dump
 
 if TYPE_CHECKING:
     from drawbar.environment import Environment
-    from drawbar.proxy.flight import Flight
     from drawbar.record.graph import SessionGraph
     from drawbar.wire.dialect import Dialect
 
@@ -92,8 +92,8 @@ class Session:
     """Its replies by the names that requests may go on from."""
     tree: CallTree[Session] = field(default_factory=CallTree)
     """Its calls; of live sessions that are known by what they say alone, one tree for all of a client."""
-    flights: dict[object, Flight] = field(default_factory=dict)
-    """Calls whose client marks retries, under way or answered lately, by what identifies a repetition."""
+    flights: Flights = field(default_factory=lambda: Flights(MOST_KEPT))
+    """Calls whose client marks retries, under way or over lately."""
     aborts: set[Callable[[str], None]] = field(default_factory=set)
     """How to stop each call under way; called with a cause."""
     idle: asyncio.Event = field(default_factory=asyncio.Event)

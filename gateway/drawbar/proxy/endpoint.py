@@ -13,7 +13,7 @@ from drawbar.errors import StoreError
 from drawbar.proxy.admission import Admitted
 from drawbar.proxy.call import Call
 from drawbar.proxy.client import JSON, BodyTooLarge, Client, ClientGone
-from drawbar.proxy.flight import LIVE_KEPT, MOST_KEPT, Flight, Outlet, prune
+from drawbar.proxy.flight import LIVE_KEPT, Flight, Flights, Outlet
 from drawbar.proxy.headers import NO_RETRY, client_keys, scope_of, status_of_end, upstream_headers
 from drawbar.proxy.keys import Holder
 from drawbar.proxy.live import LiveSessions
@@ -78,7 +78,7 @@ class ModelSide:
         self.recorder = recorder
         self.models = models
         self.settings = settings
-        self._live_flights: dict[object, Flight] = before._live_flights if before is not None else {}
+        self._live_flights: Flights = before._live_flights if before is not None else Flights(LIVE_KEPT)
         self.alarms: Alarms = before.alarms if before is not None else Alarms()
 
     @property
@@ -104,19 +104,20 @@ class ModelSide:
         same: object = None
         if mark is not None:  # only then: it is a hash of the whole body
             same = (route.path, len(body), hash(body), *(client_keys(client) if session is None else ()))
-        known = flights.get(same) if mark not in (None, b"0") else None
-        if known is not None and await self._replayed(known, client):
-            return
+            known = flights.repeated(same, _attempt(mark), alone=session is not None, seen=not self.live.took_over)
+            if known is not None and await self._replayed(known, client):
+                return
         asked = await self._asked(session, route, client, body, who.holder)
         flight = None
         if mark is not None:
-            flight = flights[same] = Flight(asked.call)
+            flight = Flight(asked.call, client, same, _attempt(mark))
+            flights.add(flight)
         try:
             await self._carry(asked, Outlet(client, flight), who.passed)
         finally:
             if flight is not None:
                 flight.finish()
-                prune(flights, LIVE_KEPT if session is None else MOST_KEPT)
+                flights.prune()
         await self._let_lone_end(asked)
 
     async def _let_lone_end(self, asked: _Asked) -> None:
@@ -285,3 +286,8 @@ class ModelSide:
 
     async def _say(self, outlet: Outlet, dialect: Dialect, status: int, message: str, code: str) -> None:
         await outlet.answer(status, [JSON, NO_RETRY], dialect.error(status, message, code))
+
+
+def _attempt(mark: bytes) -> int:
+    """How often a request was sent before, as its SDK says."""
+    return int(mark) if mark.isdigit() else 1

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final
-
-from drawbar.proxy.client import Client
-from drawbar.proxy.upstream import Headers
 
 if TYPE_CHECKING:
     from drawbar.proxy.call import Call
+    from drawbar.proxy.client import Client
+    from drawbar.proxy.upstream import Headers
 
 _LARGEST_KEPT: Final = 4 * 1024 * 1024
 MOST_KEPT: Final = 4
@@ -24,10 +23,18 @@ _ROOM: Final = 32 * 1024 * 1024
 class Flight:
     """One answer: under way, then finished. Retries that join it get what was said before and what comes."""
 
-    __slots__ = ("_parts", "_waiting", "call", "finished", "followers", "good", "head", "on_empty", "size", "torn")
+    __slots__ = (
+        "_client", "_lost", "_parts", "_waiting", "attempt", "call", "finished", "followers", "good", "head",
+        "on_empty", "same", "size", "torn",
+    )  # fmt: skip
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: Call, client: Client, same: object, attempt: int) -> None:
+        """`same`: what identifies the request; `attempt`: how often it had been sent before."""
         self.call = call
+        self.same = same
+        self.attempt = attempt
+        self._client: Client | None = client
+        self._lost = False
         self.head: tuple[int, Headers] | None = None
         self.finished = False
         self.good = False
@@ -41,6 +48,11 @@ class Flight:
         self.size = 0
         self._waiting: list[asyncio.Future[None]] = []
 
+    @property
+    def lost(self) -> bool:
+        """Nobody is there for it: they left before they had it."""
+        return self._lost if self._client is None else self._client.left and not self.followers
+
     def start(self, status: int, headers: Headers) -> None:
         self.head = (status, headers)
         self._wake()
@@ -51,6 +63,7 @@ class Flight:
         self._wake()
 
     def finish(self) -> None:
+        self._lost, self._client = self.lost, None
         self.finished = True
         self.call.request = None  # a whole conversation, of which only the answer may be asked for again
         self.good = self.good and self.size <= _LARGEST_KEPT
@@ -81,6 +94,8 @@ class Flight:
         finally:
             client.unwatch()
             self.followers -= 1
+            if self.finished:
+                self._lost = client.left
             if not self.followers and not self.finished and self.on_empty is not None:
                 self.on_empty()
 
@@ -97,16 +112,54 @@ class Flight:
                     future.set_result(None)
 
 
-def prune(flights: dict[object, Flight], most: int) -> None:
-    """Forget answers that are of no use again, and the oldest of those that are."""
-    for key in [key for key, flight in flights.items() if flight.finished and not flight.good]:
-        del flights[key]
-    finished = [key for key, flight in flights.items() if flight.finished]
-    room = _ROOM
-    for number, key in enumerate(reversed(finished), start=1):
-        room -= flights[key].size
-        if number > most or room < 0:
-            del flights[key]
+class Flights:
+    """The answers that are kept in one place, under way and finished."""
+
+    def __init__(self, most: int) -> None:
+        """`most`: how many are kept that are finished."""
+        self._most = most
+        self._flights: list[Flight] = []
+
+    def __iter__(self) -> Iterator[Flight]:
+        return iter(self._flights)
+
+    def __len__(self) -> int:
+        return len(self._flights)
+
+    def clear(self) -> None:
+        self._flights.clear()
+
+    def add(self, flight: Flight) -> None:
+        self._flights.append(flight)
+
+    def repeated(self, same: object, attempt: int, *, alone: bool, seen: bool = True) -> Flight | None:
+        """The answer that a retry is to have; None: it is to be asked for. `attempt`: how often it was sent before.
+
+        Others may ask the same at the same time. One that left without its answer comes back for it, and one that
+        failed is asked again; only where there is neither may an answer be meant that seems to have arrived. `alone`:
+        whoever asks has a session for itself. `seen`: what was sent before was sent here.
+        """
+        asked = [flight for flight in self._flights if flight.same == same and flight.attempt < attempt]
+        known = next(
+            (flight for flight in reversed(asked) if flight.lost and (flight.good or not flight.finished)), None
+        )
+        if known is None and (failed := next((f for f in asked if f.finished and not f.good), None)):
+            self._flights.remove(failed)  # it is asked again once
+            return None
+        if known is None and (alone or seen):
+            known = next((flight for flight in reversed(asked) if alone or flight.finished), None)
+        if known is not None:
+            known.attempt = attempt
+        return known
+
+    def prune(self) -> None:
+        """Forget the oldest, and those that take too much room."""
+        finished = [flight for flight in self._flights if flight.finished]
+        room = _ROOM
+        for number, flight in enumerate(reversed(finished), start=1):
+            room -= flight.size
+            if number > self._most or room < 0:
+                self._flights.remove(flight)
 
 
 class Outlet:

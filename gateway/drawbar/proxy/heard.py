@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -21,6 +21,9 @@ MOST_REPLIES: Final = 32
 """That are remembered of each session."""
 TELLING: Final = 24
 """Characters from which on a text is taken for nobody else's."""
+AT_ONCE: Final = 3.0
+"""Seconds within which a reply's tool calls are made. Where several sessions asked for the same call, their agents make
+them in the order in which they were asked for; a call that was asked for longer ago may never come."""
 LAUNCHING: Final = 30.0
 """Seconds after a tool use in which a sub-agent begins that works on its own: its caller has a result at once."""
 
@@ -44,14 +47,17 @@ class LastWords:
     def __init__(self) -> None:
         self._by_session: OrderedDict[str, tuple[Session, deque[Heard]]] = OrderedDict()
 
-    def note(self, session: Session, node: bytes, dialect: Dialect, message: bytes) -> None:
-        """A session's model has replied."""
+    def note(
+        self, session: Session, node: bytes, dialect: Dialect, message: bytes, called: Collection[str] = ()
+    ) -> None:
+        """A session's model has replied. `called`: the ids of those of its tool uses that a call was found for."""
         try:
             said = dialect.normal(message)
         except BadBody:
             return
         known = self._by_session.pop(session.id, None) or (session, deque[Heard](maxlen=MOST_REPLIES))
-        known[1].append(Heard(node, said.text.strip(), list(said.tool_uses)))
+        uses = [use for use in said.tool_uses if use.id not in called]
+        known[1].append(Heard(node, said.text.strip(), uses))
         self._by_session[session.id] = known
         while len(self._by_session) > MOST_SESSIONS:
             self._by_session.popitem(last=False)
@@ -92,12 +98,22 @@ class LastWords:
         return found
 
     def _taken(self, scope: bytes | None, is_it: Callable[[ToolUse], bool]) -> Session | None:
+        """Of those that asked just now, whoever asked first; else whoever asked last."""
+        found: tuple[Session, Heard, ToolUse] | None = None
+        since = time.monotonic() - AT_ONCE
         for session, heard in self._newest(scope):
+            if found is not None and heard.at < since:
+                if heard is self._by_session[session.id][1][-1]:
+                    break  # all others spoke before
+                continue
             use = next((use for use in heard.uses if is_it(use)), None)
-            if use is not None:
-                heard.uses.remove(use)
-                return session
-        return None
+            if use is not None and (found is None or heard.at < found[1].at):
+                found = session, heard, use
+        if found is None:
+            return None
+        session, heard, use = found
+        heard.uses.remove(use)
+        return session
 
     def _newest(self, scope: bytes | None) -> Iterator[tuple[Session, Heard]]:
         for session, replies in reversed(list(self._by_session.values())):

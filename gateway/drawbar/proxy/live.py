@@ -21,7 +21,7 @@ import anyio.to_thread
 
 from drawbar.errors import StoreError, UnknownName
 from drawbar.ids import digest
-from drawbar.proxy.heard import TELLING, LastWords
+from drawbar.proxy.heard import MOST_REPLIES, MOST_SESSIONS, TELLING, LastWords
 from drawbar.proxy.registry import Sessions
 from drawbar.proxy.settings import Settings
 from drawbar.record.graph import SessionGraph
@@ -29,7 +29,9 @@ from drawbar.record.placing import Placed, placed
 from drawbar.record.replies import Replies
 from drawbar.record.stitching import CallTree
 from drawbar.record.store import Store
+from drawbar.record.sweeping import REMEMBERED
 from drawbar.sessions import Session
+from drawbar.wire import DIALECTS
 from drawbar.wire.dialect import BadBody, Dialect, Request
 from drawbar.wire.identity import Identity
 from drawbar.wire.message import Message, Text, ToolResult
@@ -48,6 +50,8 @@ _PREPARING: Final = 30.0
 _MOST_PREPARING: Final = 64
 CHECKED = 5.0
 """Seconds for which a session is taken to be open without asking a store that other gateways use too."""
+_TAKING_OVER: Final = 60.0
+"""Seconds after which whoever asked a gateway that is no more has asked again."""
 _SWEEP: Final = 15.0
 """Seconds between looks for idle sessions."""
 _WAIT: Final = 1.0
@@ -61,6 +65,8 @@ class _Client:
     graph: SessionGraph = field(default_factory=lambda: SessionGraph(SHARED))
     tree: CallTree[Session] = field(default_factory=lambda: CallTree(SHARED))
     replies: Replies = field(default_factory=Replies)
+    since: float = field(default_factory=time.time)
+    """Since when its graph remembers what is stored."""
 
 
 class LiveSessions:
@@ -81,6 +87,12 @@ class LiveSessions:
         self._words = LastWords()
         self._preparing: deque[tuple[float, Session]] = deque(maxlen=_MOST_PREPARING)
         self._sweeper: asyncio.Task[None] | None = None
+        self._since: float | None = None
+
+    @property
+    def took_over(self) -> bool:
+        """Whether it was another gateway just now that clients asked, and may not have had an answer of."""
+        return self._since is not None and time.monotonic() - self._since < _TAKING_OVER
 
     async def find(
         self, scope: bytes, identity: Identity | None, dialect: Dialect, request: Request | None
@@ -246,6 +258,9 @@ class LiveSessions:
 
     def _client(self, scope: bytes) -> _Client:
         client = self._clients.pop(scope, None) or _Client()
+        if not 0 <= time.time() - client.since < REMEMBERED:  # its first sessions may have been deleted
+            client.graph.drop()
+            client.since = time.time()
         self._clients[scope] = client
         while len(self._clients) > MOST_CLIENTS:
             self._clients.popitem(last=False)
@@ -258,9 +273,31 @@ class LiveSessions:
         self._stop_tools, self._stop_grace = settings.stop_tools, settings.stop_grace
 
     async def start(self) -> None:
-        """End what earlier gateways have left open for too long, and from now on whatever is idle."""
+        """End what earlier gateways have left open for too long, go on with the rest, and from now on end whatever is
+        idle."""
         await self._end_leftovers()
+        await self._resume()
         self._sweeper = asyncio.create_task(self._sweep())
+
+    async def _resume(self) -> None:
+        """Know what earlier gateways have left open as they knew it: sessions that began alike are told apart by what
+        was said in them since, and a tool call may come whose model has asked for it before."""
+        found = await self._sessions.resume(time.time() - self._idle, MOST_SESSIONS)
+        self._since = time.monotonic() if found else None
+        for session, past in found:
+            session.scope = session.row.owner or b""
+            session.on_reply = self._heard
+            session.used -= max(0.0, time.time() - past.calls[-1].started)
+            opening = past.path(past.calls[0].request)
+            if opening:
+                session.cue, session.root = _cue(opening[-1].message), opening[0].id
+            if session.row.origin == "content":
+                client = self._client(session.scope)
+                session.adopt(client.graph, client.tree, client.replies)
+            called = {call.tool_use_id for call in past.tool_calls if call.tool_use_id is not None}
+            for call in past.calls[-MOST_REPLIES:]:
+                if call.reply is not None and call.reply_body is not None and call.dialect in DIALECTS:
+                    self._words.note(session, call.reply, DIALECTS[call.dialect], call.reply_body, called)
 
     async def stop(self) -> None:
         """Stop looking. What is open stays so: the next gateway on this store goes on with it."""
@@ -272,9 +309,10 @@ class LiveSessions:
     async def _sweep(self) -> None:
         while True:
             await asyncio.sleep(min(self._idle, _SWEEP))
-            now = time.monotonic()
+            silent, now = await self._silent(), time.monotonic()
             idle = [s for s in self._sessions if s.live and not s.aborts and now - s.used > self._idle]
-            await self.end(idle)
+            # Where there are other gateways, they may have heard of it since.
+            await self.end([s for s in idle if not self._store.shared or s.id in silent])
             await self._end_leftovers()
 
     async def _end_leftovers(self) -> None:

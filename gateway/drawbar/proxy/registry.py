@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from drawbar.environment import Environment
     from drawbar.record.recorder import Recorder
     from drawbar.record.store import Store
+    from drawbar.trajectory import Trajectory
 
 _ENDED_KEPT: Final = 10_000
 _TRUSTED: Final = 5.0
@@ -115,8 +116,19 @@ class Sessions:
             return self.begin(row.origin, name, row.harness, continues=row.id)
         session = self._by_id.get(row.id)
         if session is None:
-            session = self._by_id.setdefault(row.id, await self._recalled(row, ""))
+            session = self._by_id.setdefault(row.id, (await self._recalled(row, ""))[0])
         return session
+
+    async def resume(self, since: float, most: int) -> list[tuple[Session, Trajectory]]:
+        """The live sessions that other gateways have left open and that were heard since then, unless they are known
+        here, with their past; the one that was heard last comes last. Raises `StoreError`."""
+        found: list[tuple[Session, Trajectory]] = []
+        for row in reversed(await anyio.to_thread.run_sync(self._store.heard_since, since, most)):
+            if row.id not in self._by_id:
+                session, past = await self._recalled(row, "")
+                self._by_id[row.id] = session
+                found.append((session, past))
+        return found
 
     async def refresh(self, session: Session) -> bool:
         """Take in what other gateways on this store have done in a session; whether there was anything. If they have
@@ -284,14 +296,14 @@ class Sessions:
         if row.status == "ended":
             self._note_end(name, row.stop or "completed")
             raise SessionEnded(row.stop or "completed")
-        session = await self._recalled(row, key)
+        session, _ = await self._recalled(row, key)
         session.restored = True
         if name in self._ended:  # meanwhile
             raise SessionEnded(self._ended[name])
         self._remember(session)
         return session
 
-    async def _recalled(self, row: SessionRow, key: str) -> Session:
+    async def _recalled(self, row: SessionRow, key: str) -> tuple[Session, Trajectory]:
         """A session as the store knows it, with all that it used and said."""
         config = _object(row.config)
         session = self._session(
@@ -305,7 +317,7 @@ class Sessions:
         past = await anyio.to_thread.run_sync(self._store.trajectory, row.id)
         counted(session, past, past.calls)
         recalled(session, past, {call.id for call in past.calls})
-        return session
+        return session, past
 
     def _remember(self, session: Session) -> None:
         self._sweep()

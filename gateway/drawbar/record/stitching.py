@@ -3,7 +3,8 @@
 A call follows the one whose request is the longest known beginning of its own. That the reply comes next is not asked
 for, since agents leave reasoning out of what they send back, or say a reply in other words: how much of it is there
 labels the edge. Where several calls had the same request (parallel agents that begin alike, a repetition), the one
-whose reply comes next is followed; else one of the same thread, before one that nothing follows yet, before the newest.
+whose reply comes next is followed; else one of the same thread, where the same request failed before, that nothing
+follows yet, that nothing answered follows yet; else the newest.
 
 What comes next may be a reply in other words: an agent that was cut off joins what it had to what came then, another
 one tells tool calls as text. Then the message is compared with the replies that may be meant; only then is any of them
@@ -68,6 +69,11 @@ class Turn(Generic[S]):
         return bool(self.followers)
 
     @property
+    def awaited(self) -> bool:
+        """No call that was answered, or may be, goes on from it yet."""
+        return all(turn.cut for turn in self.followers)
+
+    @property
     def cut(self) -> bool:
         """It is over, and its reply, if there is one, is not whole."""
         return not (self.open or self.answered)
@@ -102,7 +108,7 @@ class CallTree(Generic[S]):
         for at in range(len(path) - 1, -1, -1):
             turns = self._replies.get(path[at])
             if turns is not None:
-                turn = _preferred(turns, thread)
+                turn = _preferred(turns, thread, path[-1])
                 told = None
                 if turn.cut or turn.followed:  # what comes next may be known too, in other words or places
                     told = self._retold([*self.same(turn.leaf), turn], dialect, messages[at + 1 - before :], thread)
@@ -223,8 +229,16 @@ class CallTree(Generic[S]):
                 del known[old]
 
 
-def _preferred(turns: Sequence[Turn[S]], thread: str | None) -> Turn[S]:
-    return max(enumerate(turns), key=lambda it: (it[1].thread == thread, not it[1].followed, it[0]))[1]
+def _preferred(turns: Sequence[Turn[S]], thread: str | None, leaf: bytes | None = None) -> Turn[S]:
+    """`leaf`: the last node of the request that goes on. Asked again, it belongs where it failed."""
+
+    def rank(it: tuple[int, Turn[S]]) -> tuple[bool, bool, bool, bool, int]:
+        at, turn = it
+        awaited = turn.awaited
+        again = awaited and any(later.leaf == leaf for later in turn.followers)
+        return turn.thread == thread, again, not turn.followed, awaited, at
+
+    return max(enumerate(turns), key=rank)[1]
 
 
 def _edge(turn: Turn[S], dialect: Dialect, again: bytes | None) -> Edge:

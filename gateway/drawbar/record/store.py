@@ -294,6 +294,21 @@ class Store:
         with self._reading() as connection:
             return list(connection.execute(query).scalars())
 
+    def heard_since(self, time: float, limit: int) -> list[SessionRow]:
+        """The live sessions that are open, and have had a call since this time, the one that was heard last first."""
+        session, call = schema.session, schema.call
+        last = func.max(call.c.started)
+        heard = (
+            select(call.c.session, last.label("at"))
+            .where(call.c.session.in_(select(session.c.id).where(schema.OPEN_LIVE)))
+            .group_by(call.c.session)
+            .having(last >= time)
+            .subquery()
+        )
+        query = select(session).join(heard, heard.c.session == session.c.id).order_by(heard.c.at.desc()).limit(limit)
+        with self._reading() as connection:
+            return list(load.structs(connection, SessionRow, query))
+
     def run(self, id: str) -> RunRow | None:
         """The run of this id."""
         with self._reading() as connection:
