@@ -118,6 +118,21 @@ def test_a_session_that_begins_in_the_middle_keeps_what_was_said_before(drawbar:
     assert task["user_turns"] == ["Thanks."]
 
 
+def test_what_an_agent_reminds_its_model_of_is_not_what_the_user_says_later(drawbar: Drawbar, record: Record) -> None:
+    reminder = "<system-reminder>\n1,000 tokens are left\n</system-reminder>"
+
+    async def work(office: Office) -> None:
+        agent = office.agent()
+        await agent.say("Where is order 7?")
+        await agent.say(f"{reminder}\n\nThanks.")
+        await agent.say(reminder)
+        await office.end()
+
+    record(work)
+    assert drawbar("capture", "desk", "-o", "env").status == 0
+    assert tasks("env")[0]["user_turns"] == ["Thanks."]
+
+
 def test_what_a_user_took_back_is_not_said_again(drawbar: Drawbar, record: Record) -> None:
     async def work(office: Office) -> None:
         agent = office.agent()

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from drawbar.task import ChatMessage
 from drawbar.tools.cassettes.format import Recording
 
 AnswerSource: TypeAlias = Literal["correction", "accepted", "task"]
+
+_REMINDER: Final = re.compile(r"<system-reminder>.*?</system-reminder>", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,8 +73,9 @@ class Candidate:
 
     @property
     def request(self) -> str:
-        """The words of the user request that the task begins with."""
-        return next((words(each) for each in reversed(self.opening) if each.get("role") == "user"), "")
+        """What its user asks at the beginning, without what the agent put around that."""
+        asked = next((words(each) for each in reversed(self.opening) if each.get("role") == "user"), "")
+        return spoken(asked) or asked
 
     @property
     def count(self) -> int:
@@ -111,6 +115,11 @@ class Candidate:
             feedback=json_changed(self.feedback, text),
             merged=tuple(other.changed(text) for other in self.merged),
         )
+
+
+def spoken(text: str) -> str:
+    """A user's message without the reminders that agents put into it."""
+    return _REMINDER.sub("", text).strip()
 
 
 def words(message: str | ChatMessage) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from drawbar.capture.candidate import spoken
 from drawbar.task import ChatMessage, Task
 from drawbar.trajectory import Call, Node, Trajectory
 from drawbar.wire.chat_writer import chat_messages
@@ -75,7 +76,7 @@ def _chat(messages: Sequence[Message], lost: dict[str, None]) -> tuple[dict[str,
 
 def _turn(message: dict[str, Any]) -> str | ChatMessage:
     content = message["content"]
-    return content if isinstance(content, str) else message
+    return spoken(content) if isinstance(content, str) else message
 
 
 def _turns(trajectory: Trajectory, answered: Sequence[Call], first: Sequence[Message]) -> list[Message]:
@@ -125,5 +126,5 @@ def _beginning(path: Sequence[Node]) -> str | None:
 
 def _is_turn(message: Message) -> bool:
     """Whether a user said it: results of tools, and what an agent adds to them, nobody did."""
-    says = any(isinstance(block, Media) or (isinstance(block, Text) and block.text.strip()) for block in message.blocks)
+    says = any(isinstance(block, Media) or (isinstance(block, Text) and spoken(block.text)) for block in message.blocks)
     return message.role == "user" and not message.tool_results and says
