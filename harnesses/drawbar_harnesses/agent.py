@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from typing import ClassVar
 
 from drawbar.harness import Assignment, Outcome
+from drawbar_harnesses.connection import Stopped, connected, next_from_user
 from drawbar_harnesses.connections import SERVER as SERVER
 from drawbar_harnesses.desk import Desk, laid
 from drawbar_harnesses.installs import NpmProgram
@@ -34,6 +35,8 @@ class CommandLineAgent(ABC):
     dialect: ClassVar[str]
     mcp: ClassVar[str | None]
     """The newest revision of MCP that it speaks."""
+    asks_user: ClassVar[bool] = False
+    """Whether, started at a desk where the user has replied, it goes on with the conversation that it had there."""
 
     def __init__(self, *, timeout: float | None = None, own_tools: bool = False) -> None:
         self.name = self.install.label
@@ -53,8 +56,19 @@ class CommandLineAgent(ABC):
             return await self.work(desk)
 
     async def work(self, desk: Desk) -> Outcome:
-        """One prompt, answered: most agents are started once for it."""
-        return await self._programs.run(self.start(desk), desk.assignment)
+        """The prompt, answered, and what the user says to that: for each the agent is started anew."""
+        while True:
+            outcome = await self._programs.run(self.start(desk), desk.assignment)
+            if outcome.stop != "completed" or desk.assignment.user_url is None:
+                return outcome
+            try:
+                async with connected() as client:
+                    said = await next_from_user(client, desk.assignment, desk.replied)
+            except Stopped as stop:
+                return Outcome(stop.cause, stop.error, outcome.output)
+            if said is None:
+                return outcome
+            desk = desk.after(said)
 
     @abstractmethod
     def start(self, desk: Desk) -> Start:

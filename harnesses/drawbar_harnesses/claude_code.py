@@ -36,14 +36,19 @@ class ClaudeCodeHarness(CommandLineAgent):
     install: ClassVar = NpmProgram("claude_code", "@anthropic-ai/claude-code", "2.1.330", "claude", scripts=True)
     dialect: ClassVar = "messages"
     mcp: ClassVar = "2026-07-28"
+    asks_user: ClassVar = True
 
     def start(self, desk: Desk) -> Start:
         work = desk.assignment
         servers = {"mcpServers": {SERVER: server(work.mcp_url)}}
         arguments = [
             "--print", "--output-format", "json", "--model", work.model, "--strict-mcp-config", "--mcp-config",
-            str(desk.write("mcp.json", servers)), "--no-session-persistence",
+            str(desk.write("mcp.json", servers)),
         ]  # fmt: skip
+        if work.user_url is None:
+            arguments.append("--no-session-persistence")
+        elif desk.replied:
+            arguments.append("--continue")
         if self.own_tools:
             arguments.append("--dangerously-skip-permissions")
         else:

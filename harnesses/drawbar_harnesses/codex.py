@@ -27,11 +27,15 @@ class CodexHarness(CommandLineAgent):
     install: ClassVar = NpmProgram("codex", "@openai/codex", "0.169.0", "codex")
     dialect: ClassVar = "responses"
     mcp: ClassVar = "2025-06-18"
+    asks_user: ClassVar = True
 
     def start(self, desk: Desk) -> Start:
         home = desk.write(".codex/config.toml", _toml(self._configuration(desk))).parent
-        arguments = ["exec", "--skip-git-repo-check", "--ephemeral", "--json", "-"]
-        return self.started(desk, *arguments, CODEX_HOME=str(home), DRAWBAR_KEY=desk.assignment.key)
+        arguments = ["exec", "--skip-git-repo-check", "--json"]
+        if desk.assignment.user_url is None:
+            arguments.append("--ephemeral")
+        again = ["resume", "--last"] if desk.replied else []
+        return self.started(desk, *arguments, *again, "-", CODEX_HOME=str(home), DRAWBAR_KEY=desk.assignment.key)
 
     def _configuration(self, desk: Desk) -> dict[str, Any]:
         work = desk.assignment

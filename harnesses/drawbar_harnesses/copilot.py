@@ -19,6 +19,7 @@ class CopilotHarness(CommandLineAgent):
     install: ClassVar = NpmProgram("copilot", "@github/copilot", "1.0.102", "copilot")
     dialect: ClassVar = "chat"
     mcp: ClassVar = "2026-07-28"
+    asks_user: ClassVar = True
 
     def start(self, desk: Desk) -> Start:
         work = desk.assignment
@@ -30,6 +31,8 @@ class CopilotHarness(CommandLineAgent):
             "--allow-all-tools", "--no-auto-update", "--disable-builtin-mcps", "--no-ask-user",
             "--disable-client-telemetry", "--output-format", "json",
         ]  # fmt: skip
+        if desk.replied:
+            arguments.append("--continue")
         if not self.own_tools:
             arguments.append(f"--available-tools={SERVER}")
         return self.started(

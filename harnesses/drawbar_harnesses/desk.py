@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,13 @@ class Desk:
     assignment: Assignment
     home: Path
     workdir: Path
+    replied: int = 0
+    """How often the task's user has replied: if ever, the agent goes on with the conversation that it had here."""
+
+    def after(self, said: Mapping[str, Any]) -> Desk:
+        """The same desk, with what the user said as the prompt."""
+        opening = [message for message in self.assignment.messages if message.get("role") == "system"]
+        return replace(self, assignment=replace(self.assignment, messages=[*opening, said]), replied=self.replied + 1)
 
     @property
     def prompt(self) -> str:

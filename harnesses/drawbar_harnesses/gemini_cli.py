@@ -19,16 +19,18 @@ class GeminiCliHarness(CommandLineAgent):
     install: ClassVar = NpmProgram("gemini_cli", "@google/gemini-cli", "0.61.0", "gemini")
     dialect: ClassVar = "gemini"
     mcp: ClassVar = "2025-06-18"
+    asks_user: ClassVar = True
 
     def start(self, desk: Desk) -> Start:
         work = desk.assignment
         desk.write(".gemini/settings.json", self._settings(desk))
         if desk.system:
             desk.write(".gemini/GEMINI.md", desk.system)
+        again = ("--resume", "latest") if desk.replied else ()
         return self.started(
-            desk, "--yolo", "--skip-trust", "--model", work.model, "--output-format", "json", "--extensions", "none",
-            GEMINI_API_KEY=work.key, GOOGLE_GEMINI_BASE_URL=work.base_url, GEMINI_CLI_TRUST_WORKSPACE="true",
-            GEMINI_TELEMETRY_ENABLED="false", GEMINI_CLI_NO_RELAUNCH="true",
+            desk, *again, "--yolo", "--skip-trust", "--model", work.model, "--output-format", "json", "--extensions",
+            "none", GEMINI_API_KEY=work.key, GOOGLE_GEMINI_BASE_URL=work.base_url,
+            GEMINI_CLI_TRUST_WORKSPACE="true", GEMINI_TELEMETRY_ENABLED="false", GEMINI_CLI_NO_RELAUNCH="true",
         )  # fmt: skip
 
     def _settings(self, desk: Desk) -> dict[str, Any]:

@@ -20,12 +20,14 @@ class OpencodeHarness(CommandLineAgent):
     install: ClassVar = NpmProgram("opencode", "opencode-ai", "1.18.33", "opencode", scripts=True)
     dialect: ClassVar = "chat"
     mcp: ClassVar = "2025-11-25"
+    asks_user: ClassVar = True
 
     def start(self, desk: Desk) -> Start:
         model = desk.assignment.model
         desk.write(".config/opencode/opencode.json", self._configuration(desk))
+        again = ("--continue",) if desk.replied else ("--title", SERVER)
         return self.started(
-            desk, "run", "--format", "json", "--title", SERVER, "--model", f"{SERVER}/{model}",
+            desk, "run", "--format", "json", *again, "--model", f"{SERVER}/{model}",
             OPENCODE_DISABLE_MODELS_FETCH="1", OPENCODE_DISABLE_AUTOUPDATE="1", OPENCODE_DISABLE_LSP_DOWNLOAD="1",
             OPENCODE_DISABLE_DEFAULT_PLUGINS="1", OPENCODE_DISABLE_SHARE="1",
         )  # fmt: skip

@@ -20,16 +20,21 @@ class PiHarness(CommandLineAgent):
     install: ClassVar = NpmProgram("pi", "@mariozechner/pi-coding-agent", "0.73.1", "pi")
     dialect: ClassVar = "chat"
     mcp: ClassVar = None
+    asks_user: ClassVar = True
 
     def start(self, desk: Desk) -> Start:
         work = desk.assignment
         entry = provider(work.openai_base_url, work.key, work.model)
         desk.write(".pi/agent/models.json", {"providers": {SERVER: entry}})
         arguments = [
-            "--print", "--mode", "json", "--provider", SERVER, "--model", work.model, "--no-session", "--offline",
+            "--print", "--mode", "json", "--provider", SERVER, "--model", work.model, "--offline",
             "--no-extensions", "--extension", str(EXTENSION), "--no-skills", "--no-prompt-templates",
             "--no-context-files",
         ]  # fmt: skip
+        if work.user_url is None:
+            arguments.append("--no-session")
+        elif desk.replied:
+            arguments.append("--continue")
         if not self.own_tools:
             arguments.append("--no-builtin-tools")
         if desk.system:

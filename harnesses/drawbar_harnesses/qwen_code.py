@@ -26,11 +26,14 @@ class QwenCodeHarness(CommandLineAgent):
     install: ClassVar = NpmProgram("qwen_code", "@qwen-code/qwen-code", "0.24.4", "qwen")
     dialect: ClassVar = "chat"
     mcp: ClassVar = "2025-11-25"
+    asks_user: ClassVar = True
 
     def start(self, desk: Desk) -> Start:
         work = desk.assignment
         desk.write(".qwen/settings.json", self._settings(desk))
         arguments = ["--yolo", "--auth-type", "openai", "--model", work.model, "--output-format", "json"]
+        if desk.replied:
+            arguments.append("--continue")
         if desk.system:
             arguments += ["--append-system-prompt", desk.system]
         return self.started(

@@ -9,6 +9,7 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from drawbar import Task, Trajectory
 from drawbar.rollout.harnesses import harness_factory, load_harness
 from drawbar.testing import ScriptedModel, calls, says, together
 from drawbar.testing.agents import for_agents
+from drawbar.user_part import UserPart, heard
 
 DeskAt = Callable[..., AbstractAsyncContextManager[Any]]
 AGENTS = ("claude_code", "cline", "codex", "copilot", "gemini_cli", "opencode", "pi", "qwen_code")
@@ -90,6 +92,34 @@ async def test_what_an_agent_does_is_recorded_whole_and_nothing_of_it_stays(
     opening, tools = model.asked[0]
     assert all(json.dumps(words)[1:-1] in opening for words in (TASK.prompt, TASK.system))
     assert all(name.endswith("weather") for name in tools - OF_CODEX)
+    _nothing_stays(folders, assignment.session)
+
+
+@pytest.mark.parametrize("name", [installed(name) for name in AGENTS if harness_factory(name).asks_user])
+async def test_an_agent_goes_on_with_its_conversation_when_its_user_replies(
+    name: str, desk_at: DeskAt, folders: Path
+) -> None:
+    turns = ["-- And in Bath?", "Thanks\na lot."]
+    task = Task(key="t", prompt="Is it raining in Ghent?", user_turns=turns, system="Be brief, friend.")
+    script = [
+        calls("weather", town="Ghent"), says("It rains."), calls("weather", town="Bath"), says("There, too."),
+        says("With pleasure."),
+    ]  # fmt: skip
+    model = Scripted(script)
+    async with desk_at([], tasks=[task], models={"scripted": model}) as desk:
+        harness = load_harness(name)
+        assignment = await desk.assignment(task=task)
+        outcome = await harness.run(replace(assignment, user_url=f"{assignment.base_url}/user"))
+        trajectory = await desk.ended(assignment, outcome)
+    assert (outcome.stop, outcome.error) == ("completed", None), outcome.output
+    assert (trajectory.stop, trajectory.turns, len(model.asked)) == ("completed", 5, 5)
+    assert [thread.name for thread in trajectory.threads] == ["main"]
+    part = UserPart.of(trajectory.metadata)
+    assert part is not None
+    assert len(heard(part, trajectory.messages)) == 2
+    assert trajectory.completion == "With pleasure."
+    last, _ = model.asked[-1]
+    assert all(json.dumps(said)[1:-1] in last for said in (task.prompt, "It rains.", "There, too.", *turns))
     _nothing_stays(folders, assignment.session)
 
 
