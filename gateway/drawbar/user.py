@@ -157,8 +157,11 @@ def user_for(user: User | None, task: Task, model: str | None = None) -> User | 
 
 
 def spoken(task: Task) -> list[dict[str, Any]]:
-    """A task's opening messages as its user knows them: without the system prompt."""
-    return [message for message in task.messages if message.get("role") != "system"]
+    """A task's opening messages as its user knows them: what the user said and the agent's words, no system prompt, no
+    tools."""
+    return [
+        m for m in task.messages if m.get("role") == "user" or (m.get("role") == "assistant" and text_of(m).strip())
+    ]
 
 
 def text_of(message: ChatMessage) -> str:

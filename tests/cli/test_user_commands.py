@@ -104,3 +104,10 @@ def test_harness_list_says_which_harnesses_play_several_turns(drawbar: Drawbar) 
     assert {name for name in ("loop", "chat", "command") if rows[name]} == {"loop", "chat", "command"}
     assert not rows["smolagents"]
     assert "goes on with a simulated user" in drawbar("harness", "list").out
+
+
+def test_harness_list_says_where_a_program_finds_what_the_user_says(drawbar: Drawbar) -> None:
+    out = drawbar("harness", "list", "command").out
+    assert "| `DRAWBAR_USER_URL` | where the user replies to final answers" in out
+    assert "{placeholders}" in out
+    assert drawbar("harness", "list", "nobody").status == 2

@@ -11,7 +11,8 @@ import pytest
 
 from drawbar import Conversation, Environment, ModelUser, ReplayUser, Task, TaskFile, User, load_environment
 from drawbar.errors import ConfigurationError, UserError
-from drawbar.user import user_for
+from drawbar.testing import calls
+from drawbar.user import spoken, user_for
 from drawbar.validation import validate
 
 TURNS: list[str | dict[str, Any]] = ["In Gent.", {"role": "user", "content": [{"type": "text", "text": "In Rome."}]}]
@@ -87,6 +88,21 @@ def test_a_models_user_has_a_template_that_says_what_the_user_wants_and_what_was
     assert "answer" not in ModelUser(model="m", template="{{ turns }}").render(
         Conversation(task=Task(prompt="a", answer="the answer", user_turns=["b"]), messages=messages, played=0)
     )
+
+
+def test_users_know_of_an_opening_what_was_said_to_them_and_nothing_of_tools() -> None:
+    task = Task(
+        system="Secret rules.",
+        user_turns=["b"],
+        prompt=[
+            {"role": "user", "content": "Is it raining?"},
+            {**calls("look"), "content": None},
+            {"role": "tool", "tool_call_id": "1", "content": "raw weather data"},
+            {"role": "assistant", "content": "Where?"},
+            {"role": "user", "content": [{"type": "text", "text": "In Gent."}]},
+        ],
+    )
+    assert [message["role"] for message in spoken(task)] == ["user", "assistant", "user"]
 
 
 async def asked(user: ModelUser, completion: Mapping[str, Any]) -> str | None:

@@ -21,13 +21,25 @@ def _group() -> None:
 
 
 @app.command("list")
-def list_(json: AsJson = False) -> None:
-    """List the harnesses: whether their agents are installed, what they speak, and their options."""
+def list_(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Say all of these.")] = None,
+    json: AsJson = False,
+) -> None:
+    """List the harnesses: whether their agents are installed, what they speak, and their options.
+
+    Of harnesses that are named, say all that there is to know: options, and what a program finds where.
+    """
     from drawbar.rollout.harnesses import harness_factory, installed_harnesses
 
+    factories = {name: harness_factory(name) for name in names or installed_harnesses()}
+    if names and not json:
+        for factory in factories.values():
+            typer.echo(f"{_documentation(factory)}\n")
+        return
     rows = [
-        {"name": name, "from": point.value, **_described(harness_factory(name))}
+        {"name": name, "from": point.value, **_described(factories[name])}
         for name, point in installed_harnesses().items()
+        if name in factories
     ]
     if json:
         print_json(rows)
@@ -57,6 +69,12 @@ def install(names: Annotated[list[str], typer.Argument(metavar="NAME...", help="
 def _installation(factory: Any) -> Installation | None:
     found: Installation | None = getattr(factory, "install", None)
     return found
+
+
+def _documentation(factory: Any) -> str:
+    """What the harness's module and class say; a class may begin with what its module says."""
+    module, own = (inspect.cleandoc(documented.__doc__ or "") for documented in (inspect.getmodule(factory), factory))
+    return own if own.startswith(module) else f"{module}\n\n{own}"
 
 
 def _described(factory: Any) -> dict[str, Any]:
