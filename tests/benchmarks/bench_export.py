@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import orjson
 
@@ -33,7 +34,7 @@ TOOLS = orjson.dumps([
 ])  # fmt: skip
 _PROSE = text("prose", 400_000).decode()
 _random = random.Random(3)
-ENDED = {"status": "answered", "http_status": 200, "prompt_tokens": 900, "completion_tokens": 60, "upstream": "up/m"}
+ENDED: dict[str, Any] = {"status": "answered", "http_status": 200, "prompt_tokens": 900, "completion_tokens": 60, "upstream": "up/m"}
 FILES = {"openai": "jsonl", "trl": "jsonl", "sharegpt": "jsonl", "trl-completion": "jsonl", "trl ": "parquet"}
 
 
@@ -108,6 +109,7 @@ def fill(path: Path, count: int) -> None:
 JOB = """
 import resource, sys, time
 from pathlib import Path
+from typing import Any
 from drawbar.export.engine import Wanted
 from drawbar.export.format import format_named
 from drawbar.export.run import export

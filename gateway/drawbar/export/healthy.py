@@ -28,7 +28,7 @@ def _rule(name: str, meaning: str, *findings: str) -> Rule:
     return Rule(name, meaning, frozenset(findings))
 
 
-_TABLE: Final = (
+_NAMED: Final = (
     _rule("open", "it has not ended"),
     _rule("invalid_rollout", "it ended such that it does not count (`valid`), or a scorer failed on it"),
     _rule("unfinished", "a call without an end", "unfinished_call", "unfinished_tool_call"),
@@ -46,11 +46,11 @@ _TABLE: Final = (
         "truncated_reply", "truncated_stream", "truncated_tool_result",
     ),
     _rule("unreadable", "a message that is missing or cannot be read", "unreadable_message", "missing_message"),
-    _rule(
-        "other_defect", "another defect in its record",
-        *(kind.name for kind in FINDINGS.values() if kind.severity == "defect"),
-    ),
 )  # fmt: skip
+_REST: Final = {kind.name for kind in FINDINGS.values() if kind.severity == "defect"}.difference(
+    *(rule.findings for rule in _NAMED)
+)
+_TABLE: Final = (*_NAMED, _rule("other_defect", "another defect in its record", *_REST))
 
 RULES: Final[Mapping[str, Rule]] = {rule.name: rule for rule in _TABLE}
 """Every rule of health by name, in the order in which they are looked at."""

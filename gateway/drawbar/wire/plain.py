@@ -46,7 +46,7 @@ def plain(body: bytes, *, objects: bool) -> dict[str, Any] | None:
 def _reply(value: dict[str, Any], content: Any, objects: bool) -> dict[str, Any] | None:
     if not value.keys() <= _MODEL or (content is not None and type(content) is not str):
         return None
-    if len(value) > 3 and any(value.get(name) for name in _SAID):
+    if len(value) > 2 and any(value.get(name) for name in _SAID):
         return None
     given = value.get("tool_calls")
     if not given:
