@@ -26,7 +26,7 @@ from drawbar.server import CassetteServer, CommandServer, PythonServer, Scope, T
 from drawbar.task import Limits
 from drawbar.taskfile import TaskFile
 from drawbar.toml import TomlFile
-from drawbar.tools.cassettes.settings import Cassette, Mode
+from drawbar.tools.cassettes.settings import CassetteTable
 from drawbar.user import ModelUser, ReplayUser, User
 
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
@@ -59,15 +59,6 @@ class _Server(msgspec.Struct, kw_only=True):
     max_result_bytes: int = 1_000_000
     cassette: str | dict[str, Any] | None = None
     """A path, or a table: recorded calls that answer in place of the server. A server may be a cassette alone."""
-
-
-class _CassetteTable(msgspec.Struct, kw_only=True):
-    path: str
-    mode: Mode = "by-arguments"
-    ignore: list[str] = []
-    read_only: list[str] = []
-    threshold: float = 0.8
-    max_misses: int = 0
 
 
 class _Command(_Server):
@@ -195,9 +186,9 @@ class _Reader:
         cassette = None
         if given.cassette is not None:
             table = {"path": given.cassette} if isinstance(given.cassette, str) else given.cassette
-            read = self.file.read(table, _CassetteTable, *keys, "cassette")
+            read = self.file.read(table, CassetteTable, *keys, "cassette")
             with self.file.at(*keys, "cassette"):
-                cassette = Cassette(**{**msgspec.structs.asdict(read), "path": self.folder / read.path})
+                cassette = read.cassette(self.folder)
         return {
             "scope": given.scope,
             "timeout": given.timeout,

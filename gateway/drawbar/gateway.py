@@ -40,6 +40,7 @@ from drawbar.proxy.user import UserSide
 from drawbar.record.checkups import Checkups
 from drawbar.record.recorder import Recorder
 from drawbar.record.redaction import Redact
+from drawbar.record.retaining import Retaining
 from drawbar.record.rows import Row
 from drawbar.record.store import Store
 from drawbar.score.live import LiveScoring
@@ -90,6 +91,7 @@ class Gateway:
             store, self.recorder, self.environments, self._reread, self.chat, self.settings.score_live
         )
         self.alerting = Alerting(store, self.recorder, self.settings)
+        self.retaining = Retaining(store, self.settings.retention)
         self.sessions = Sessions(store, self.recorder, self.environments, self._let_go, self.scoring.at_end)
         self.live = LiveSessions(self.sessions, store, self.settings, partial(self.end, stop="completed"))
         self.model_side = ModelSide(store, self.recorder, models, self.settings, self.live)
@@ -108,7 +110,7 @@ class Gateway:
     async def __aenter__(self) -> Self:
         await self._stack.enter_async_context(self.recorder)
         self._stack.push_async_callback(self._close_models)
-        for work in (self.checkups, self.scoring, self.alerting):
+        for work in (self.checkups, self.scoring, self.alerting, self.retaining):
             self._stack.push_async_callback(work.stop)
             work.start()
         await self.live.start()
@@ -143,6 +145,7 @@ class Gateway:
         self.live.settle(self.settings)
         self.scoring.rules = self.settings.score_live
         self.alerting.settle(self.settings)
+        self.retaining.retention = self.settings.retention
         self.environments.clear()
         self.environments.update(environments or {})
         former, self._former_tools = self._former_tools, list(self._live_tools.values())
@@ -195,8 +198,7 @@ class Gateway:
             UnknownName: there is no such session.
             StoreError: the end could not be recorded.
         """
-        session = self.sessions.close(session_id, stop)
-        if session is not None:
+        if (session := self.sessions.close(session_id, stop)) is not None:
             await self._leave(session)
             error = await self._users.at_end(session) or error
             if self._tools is not None and (replayed := self._tools.replayed(session)) is not None:

@@ -16,7 +16,7 @@ import pytest
 from drawbar.errors import StoreError
 from drawbar.record import sweeping
 from drawbar.record.filter import EVERYTHING, Filter, where
-from drawbar.record.pruning import SCORING, Pruning, held_back
+from drawbar.record.pruning import SCORING, Planned, Pruning, planned
 from drawbar.record.rows import LiveScoringRow, Row, RunRow, ScoreRow
 from drawbar.record.store import Store
 from drawbar.record.sweeping import GRACE
@@ -208,7 +208,7 @@ def test_open_sessions_and_those_that_are_still_to_be_scored_stay(store: Store) 
                         rollouts=1, started=1.0)])  # fmt: skip
     store.write(pruned.session_rows("running", "a", run="run", ended=LATER - 10))
     store.write(pruned.session_rows("over", "a"))
-    assert held_back(store, EVERYTHING, LATER) == 3
+    assert planned(store, [EVERYTHING], LATER) == Planned(sessions=1, calls=1, tool_calls=1, staying=3)
     assert prune(store).freed.sessions == 1
     assert {row.id for row in store.sessions()} == {"open", "due", "running"}
     prune(store, now=LATER + SCORING + GRACE)

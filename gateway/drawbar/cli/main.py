@@ -33,6 +33,7 @@ COMMANDS: Final = {
     "feedback": "Say what a session's work was worth.",
     "capture": "Make an environment of recorded sessions.",
     "export": "Write sessions into a file that a trainer loads.",
+    "prune": "Delete old sessions, and what only they needed.",
     "cassette": "Make, show and compare cassettes: recorded tool calls.",
     "version": "Print the version.",
 }

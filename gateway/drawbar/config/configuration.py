@@ -7,10 +7,13 @@ from typing import Annotated, Any, Literal, TypeAlias
 import msgspec
 from msgspec import Meta
 
+from drawbar.tools.cassettes.settings import CassetteTable
+
 Seconds: TypeAlias = Annotated[float, Meta(gt=0)]
 Length: TypeAlias = float | str
 """A length of time: seconds, or a text such as `5min`, `2h`, `7d`."""
 Count: TypeAlias = Annotated[int, Meta(ge=1)]
+Days: TypeAlias = Annotated[float, Meta(gt=0)]
 
 
 class UpstreamTable(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,7 +49,8 @@ class ModelTable(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ServerTable(msgspec.Struct, frozen=True, kw_only=True):
-    """A tool server (MCP) for live agents; one of `command`, `url` and `python`, as in `environment.toml`."""
+    """A tool server (MCP) for live agents, as in `environment.toml`: one of `command`, `url` and `python`, or a
+    cassette alone."""
 
     command: Annotated[str | list[str] | None, Meta(description="The program and its arguments.")] = None
     url: Annotated[str | None, Meta(description="Where it is served already.")] = None
@@ -60,6 +64,10 @@ class ServerTable(msgspec.Struct, frozen=True, kw_only=True):
     )
     timeout: Annotated[Seconds, Meta(description="Seconds that one tool call may take.")] = 60.0
     max_result_bytes: Annotated[Count, Meta(description="Larger results are cut, and marked so.")] = 1_000_000
+    cassette: Annotated[
+        str | CassetteTable | None,
+        Meta(description="Recorded calls that answer in its place: a path, or a table as in `environment.toml`."),
+    ] = None
 
 
 class RetriesTable(msgspec.Struct, frozen=True, kw_only=True):
@@ -113,6 +121,18 @@ class AlertTable(msgspec.Struct, frozen=True, kw_only=True):
     webhooks: Annotated[list[str] | None, Meta(description="Who is told; none: all webhooks.")] = None
 
 
+class RetentionTable(msgspec.Struct, frozen=True, kw_only=True):
+    """For how many days sessions are kept once they have ended; the first filter that means one comes before its
+    environment, that before the rest."""
+
+    live: Annotated[Days | None, Meta(description="Sessions that belong to no run; none: for ever.")] = None
+    rollouts: Annotated[Days | None, Meta(description="Those that do; none: for ever.")] = None
+    environments: Annotated[
+        dict[str, Days], Meta(description="Days for the sessions of an environment, by its name; inf: for ever.")
+    ] = {}
+    filters: Annotated[dict[str, Days], Meta(description="Days for the sessions that a filter (`--where`) means.")] = {}
+
+
 class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that can be set about `drawbar serve`."""
 
@@ -162,6 +182,7 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
         dict[str, str], Meta(description="Patterns (regular expressions) of what is recorded as [NAME], by name.")
     ] = {}
 
+    retention: RetentionTable = RetentionTable()
     idle: Annotated[Seconds, Meta(description="Seconds without a request after which a live session ends.")] = 1800.0
     stop_tools: Annotated[list[str], Meta(description="Tools whose call ends a live session.")] = []
     score_live: Annotated[

@@ -22,9 +22,11 @@ from drawbar.proxy.providers import PROVIDERS, Provider
 from drawbar.proxy.routes import ModelRoute
 from drawbar.proxy.settings import Settings, hosted_tools
 from drawbar.record.client_keys import KeyTable
+from drawbar.record.retention import Retention
 from drawbar.record.store import Store
 from drawbar.score.live_rule import LiveRule
-from drawbar.server import CommandServer, PythonServer, ToolServer, UrlServer
+from drawbar.server import CassetteServer, CommandServer, PythonServer, ToolServer, UrlServer
+from drawbar.tools.cassettes.settings import CassetteTable
 from drawbar.wire import DIALECTS
 from drawbar.wire.tokens import TOKEN_SERVERS
 
@@ -59,7 +61,14 @@ def settings_of(effective: Effective) -> Settings:
         token_ids=given.token_ids,
         withhold=_at(effective, "withhold", lambda: hosted_tools(given.withhold)),
         retries=_retries(given),
+        retention=retention_of(effective),
     )
+
+
+def retention_of(effective: Effective) -> Retention:
+    """How long sessions are kept. Raises `ConfigurationError`."""
+    given = {name: days for name, days in msgspec.structs.asdict(effective.configuration.retention).items() if days}
+    return _at(effective, "retention", lambda: Retention(**given))  # type: ignore[no-any-return]
 
 
 def _has_keys(store: str) -> bool:
@@ -195,11 +204,15 @@ def _route(name: str, table: ModelTable, given: Configuration) -> ModelRoute:
 
 def _server(table: ServerTable, effective: Effective) -> ToolServer:
     kinds = [name for name in ("command", "url", "python") if getattr(table, name) is not None]
-    if len(kinds) != 1:
-        raise ConfigurationError("a server has one of `command`, `url` and `python`")
+    if len(kinds) != 1 and (kinds or table.cassette is None):
+        raise ConfigurationError("a server has one of `command`, `url` and `python`, or a `cassette`")
+    cassette = CassetteTable(path=table.cassette) if isinstance(table.cassette, str) else table.cassette
     common: dict[str, Any] = {
         "scope": table.scope, "timeout": table.timeout, "max_result_bytes": table.max_result_bytes,
+        "cassette": cassette.cassette(effective.folder) if cassette is not None else None,
     }  # fmt: skip
+    if not kinds:
+        return CassetteServer(**common)
     if table.url is not None:
         return UrlServer(**common, url=table.url, headers=table.headers)
     if table.python is not None:

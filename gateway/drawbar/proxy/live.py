@@ -309,11 +309,17 @@ class LiveSessions:
     async def _sweep(self) -> None:
         while True:
             await asyncio.sleep(min(self._idle, _SWEEP))
-            silent, now = await self._silent(), time.monotonic()
+            now = time.monotonic()
             idle = [s for s in self._sessions if s.live and not s.aborts and now - s.used > self._idle]
-            # Where there are other gateways, they may have heard of it since.
-            await self.end([s for s in idle if not self._store.shared or s.id in silent])
+            await self.end([session for session in idle if not await self._heard_elsewhere(session)])
             await self._end_leftovers()
+
+    async def _heard_elsewhere(self, session: Session) -> bool:
+        """Whether a session that is idle here goes on at another gateway."""
+        if not self._store.shared or not await self._told(self._sessions.refresh(session), False):
+            return False
+        session.used = time.monotonic()
+        return session.stop is None
 
     async def _end_leftovers(self) -> None:
         """Sessions of gateways that are no more, on this store."""

@@ -20,6 +20,7 @@ from drawbar.ids import digest, new_id, new_key
 from drawbar.proxy.recalling import counted, recalled
 from drawbar.record.graph import SessionGraph
 from drawbar.record.rows import Row, SessionRow
+from drawbar.record.sweeping import GRACE
 from drawbar.sessions import Session, SessionSpec
 from drawbar.task import Limits, Task
 from drawbar.wire.tolerant import dump
@@ -153,6 +154,8 @@ class Sessions:
         """Whether a session goes on as far as the store knows; if another gateway has ended it, it is closed here."""
         session.checked = time.monotonic()
         row = await anyio.to_thread.run_sync(self._store.session, session.id)
+        if row is None and time.time() - session.touched > GRACE:  # it was ended elsewhere, and deleted since
+            row = msgspec.structs.replace(session.row, status="ended", stop="completed")
         if row is None or row.status != "ended":
             return True
         session.row = row
@@ -208,7 +211,7 @@ class Sessions:
         row = session.row if session is not None else await anyio.to_thread.run_sync(self._store.session, id)
         if row is None:
             raise UnknownName("session", id, ())
-        if row.status == "ended":
+        if row.status == "ended" or (session is not None and await self._ended_elsewhere(session)):
             await self._recorder.commit()  # it may be on its way
             return False
         stop = session.stop if session is not None and session.stop is not None else stop
@@ -226,6 +229,18 @@ class Sessions:
                 session.row = row  # whoever tries again writes it
             raise
         self._closing.pop(id, None)
+        return True
+
+    async def _ended_elsewhere(self, session: Session) -> bool:
+        """Whether another gateway has written a live session's end already; it may even be deleted since."""
+        if not (session.live and self._store.shared) or session.unwritten:
+            return False
+        await self._recorder.commit()
+        row = await anyio.to_thread.run_sync(self._store.session, session.id)
+        if row is not None and row.status != "ended":
+            return False
+        session.row = row or session.row
+        self._closing.pop(session.id, None)
         return True
 
     def _new(self, spec: SessionSpec, *, keyed: bool = True) -> Session:

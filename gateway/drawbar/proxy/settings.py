@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from drawbar.errors import ConfigurationError
 from drawbar.proxy.failures import RetryPolicy
+from drawbar.record.retention import Retention
 from drawbar.wire.hosted_tools import kinds_of
 
 if TYPE_CHECKING:
@@ -82,6 +83,8 @@ class Settings:
     """The kinds of tools (`wire.hosted_tools.HOSTED_TOOLS`) that providers may not run for any session: they are taken
     out of requests, and that is noted in the record."""
     retries: RetryPolicy = field(default_factory=RetryPolicy)
+    retention: Retention = field(default_factory=Retention)
+    """How long sessions are kept once they have ended; by default for ever."""
 
     def __post_init__(self) -> None:
         if self.recording not in ("required", "best-effort"):

@@ -162,6 +162,30 @@ def use_write_ahead_log(engine: Engine) -> None:
         connection.close()
 
 
+def space(engine: Engine) -> tuple[int, int] | None:
+    """The bytes of a SQLite file, and how many of them are free for what comes; None for another database."""
+    if engine.dialect.name != "sqlite":
+        return None
+    with engine.connect() as connection:
+        pages, free, size = (
+            int(connection.exec_driver_sql(f"PRAGMA {name}").scalar_one())
+            for name in ("page_count", "freelist_count", "page_size")
+        )
+    return pages * size, free * size
+
+
+def rebuild(engine: Engine) -> None:
+    """Make a SQLite file as small as what is in it. Nobody can write meanwhile."""
+    connection = engine.raw_connection()
+    try:
+        cursor = connection.cursor()
+        for statement in ("VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"):
+            cursor.execute(statement)
+            cursor.fetchall()
+    finally:
+        connection.close()
+
+
 def lock_schema(connection: Connection) -> None:
     """Let no two processes make or migrate one store at a time; until the transaction ends."""
     if connection.dialect.name == "postgresql":

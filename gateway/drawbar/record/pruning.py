@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -85,10 +86,6 @@ class Pruning:
         yield from self._clear()
         yield from self.sweep.steps()
 
-    def may_go(self) -> ColumnElement[bool]:
-        """Which sessions may be deleted at all."""
-        return may_go(self._now())
-
     def _leave(self, filter: Filter) -> Iterator[float]:
         session, last = schema.session, None
         while True:
@@ -109,7 +106,7 @@ class Pruning:
     def _chosen(self, filter: Filter) -> Select[Any]:
         session = schema.session
         chosen = select(session.c.id, session.c.run, session.c.ended).select_from(SESSIONS)
-        return chosen.where(self.may_go(), expression(filter.condition))
+        return chosen.where(may_go(self._now()), expression(filter.condition))
 
     def _let_go(self, chosen: Select[Any]) -> None:
         """Take these sessions out, if they may still go."""
@@ -169,6 +166,38 @@ class Pruning:
         self.freed.calls += _deleted(connection, schema.call, rows[schema.call])
         self.freed.tool_calls += _deleted(connection, tool_call, rows[tool_call])
         self.freed.scores += _deleted(connection, schema.score, rows[schema.score])
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What filters mean."""
+
+    sessions: int
+    """That may go; with their calls and tool calls."""
+    calls: int
+    tool_calls: int
+    staying: int
+    """Sessions that may not: they are open, or somebody is still to score them."""
+
+
+def planned(store: Store, filters: Sequence[Filter], now: float) -> Planned:
+    """What a round would delete; of each session that several filters mean, several times."""
+    found = [0, 0, 0, 0]
+    for filter in filters:
+        meant = select(schema.session.c.id).select_from(SESSIONS).where(expression(filter.condition))
+        going = meant.where(may_go(now))
+        stays = or_(not_(may_go(now)), schema.session.c.ended.is_(None))
+        of_going = (select(func.count()).where(table.c.session.in_(going)) for table in (schema.call, schema.tool_call))
+        counts = (_count(going), *of_going, _count(meant.where(stays)))
+        with store.reading() as connection:
+            found = [
+                known + int(connection.execute(count).scalar_one()) for known, count in zip(found, counts, strict=True)
+            ]
+    return Planned(*found)
+
+
+def _count(query: Select[Any]) -> Select[Any]:
+    return select(func.count()).select_from(query.subquery())
 
 
 def may_go(now: float) -> ColumnElement[bool]:
@@ -234,11 +263,3 @@ def _add(connection: Connection, loose: Table, found: Select[Any], key: ColumnEl
 
 def _insert(connection: Connection, table: Table) -> Any:
     return (postgresql if connection.dialect.name == "postgresql" else sqlite).insert(table)
-
-
-def held_back(store: Store, filter: Filter, now: float) -> int:
-    """How many sessions a filter means that may not go yet: open ones, and those that somebody is still to score."""
-    query = select(func.count()).select_from(SESSIONS)
-    stays = or_(not_(may_go(now)), schema.session.c.ended.is_(None))
-    with store.reading() as connection:
-        return int(connection.execute(query.where(expression(filter.condition), stays)).scalar_one())

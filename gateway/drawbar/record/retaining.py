@@ -38,10 +38,10 @@ _ROUND: Final = "retention_round"
 
 
 class Retaining:
-    """Does a round now and then. `settle` says what for."""
+    """Does a round now and then."""
 
-    def __init__(self, store: Store) -> None:
-        self.retention = Retention()
+    def __init__(self, store: Store, retention: Retention) -> None:
+        self.retention = retention
         """May be replaced at any time."""
         self.deleted = 0
         """Sessions, since the gateway was started."""

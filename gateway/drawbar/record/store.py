@@ -132,6 +132,16 @@ class Store:
         with self._writer.waiting(), self._translating(), opened as connection, connection.begin():
             yield connection
 
+    def space(self) -> tuple[int, int] | None:
+        """The bytes of a SQLite file, and how many of them are free for what comes; None for another database."""
+        with self._translating():
+            return database.space(self._engine)
+
+    def rebuild(self) -> None:
+        """Make a SQLite file as small as what is in it. Nobody can write meanwhile. Raises `StoreError`."""
+        with self._writer.waiting(), self._translating():
+            database.rebuild(self._engine)
+
     def session(self, id: str) -> SessionRow | None:
         """The session of this id."""
         return self._session(schema.session.c.id == id)

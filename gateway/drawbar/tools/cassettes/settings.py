@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, TypeAlias, get_args
 
+import msgspec
+
 from drawbar.errors import ConfigurationError, nearest
 
 Mode: TypeAlias = Literal["strict", "fifo", "by-arguments", "nearest", "fall-through"]
@@ -56,6 +58,22 @@ class Cassette:
             raise ConfigurationError(f"A cassette's max_misses is 0 or more, not {self.max_misses!r}.")
         if not all(pattern.strip() for pattern in self.ignore):
             raise ConfigurationError("A cassette's `ignore` holds an empty path.")
+
+
+class CassetteTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The same as a table in a file."""
+
+    path: str
+    """From the file's folder."""
+    mode: Mode = "by-arguments"
+    ignore: list[str] = []
+    read_only: list[str] = []
+    threshold: float = 0.8
+    max_misses: int = 0
+
+    def cassette(self, folder: Path) -> Cassette:
+        """Raises `ConfigurationError`: a value that means nothing."""
+        return Cassette(**{**msgspec.structs.asdict(self), "path": folder / self.path})
 
 
 def as_cassette(given: Cassette | str | Path | None) -> Cassette | None:
