@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias
 
 from drawbar.task import ChatMessage
@@ -97,24 +97,6 @@ class Candidate:
         """Of all sessions that it stands for, as far as they are known."""
         found = (self.user, *(other.user for other in self.merged))
         return frozenset(user for user in found if user is not None)
-
-    def changed(self, text: Callable[[str], str]) -> Candidate:
-        """With every text that a person may have written passed through `text`. Recordings are not; whoever writes
-        them passes them through `json_changed`."""
-        return replace(
-            self,
-            opening=json_changed(self.opening, text),
-            system=json_changed(self.system, text),
-            user_turns=json_changed(self.user_turns, text),
-            answer=json_changed(self.answer, text),
-            recorded=text(self.recorded),
-            info=json_changed(self.info, text),
-            user=json_changed(self.user, text),
-            tags=json_changed(self.tags, text),
-            labels=json_changed(self.labels, text),
-            feedback=json_changed(self.feedback, text),
-            merged=tuple(other.changed(text) for other in self.merged),
-        )
 
 
 def spoken(text: str) -> str:

@@ -35,6 +35,8 @@ class Capturing:
         self.candidates: list[Candidate] = []
         self.steps: dict[str, int] = {}
         """Tasks that a step took away, by what is said of it."""
+        self.redactions: Sequence[Mapping[str, Any]] = ()
+        """What was made unrecognisable: `what`, how many `values`, in how many `places`."""
 
     @property
     def total(self) -> int:
@@ -61,13 +63,7 @@ class Capturing:
         if said and (gone := before - len(self.candidates)):
             self.steps[said] = self.steps.get(said, 0) + gone
 
-    def captured(
-        self,
-        candidates: Sequence[Candidate] | None = None,
-        *,
-        side: str | None = None,
-        redactions: Sequence[Mapping[str, Any]] = (),
-    ) -> Captured:
+    def captured(self, candidates: Sequence[Candidate] | None = None, *, side: str | None = None) -> Captured:
         """What an environment of these candidates (all, if none are named) is made of."""
         chosen = self.candidates if candidates is None else candidates
         every = [each for candidate in chosen for each in (candidate, *candidate.merged)]
@@ -77,5 +73,5 @@ class Capturing:
         settings = self.settings if side is None else replace(self.settings, name=f"{self.settings.name}-{side}")
         return Captured(
             settings=settings, candidates=chosen, homes=homes, total=self.total, left=self._reading.left,
-            steps=self.steps, redactions=redactions, side=side,
+            steps=self.steps, redactions=self.redactions, side=side,
         )  # fmt: skip

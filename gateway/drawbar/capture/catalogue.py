@@ -243,7 +243,16 @@ class Homes:
         return self.tool(servers.pop() if alone else self.agent, name)
 
     def servers(self) -> dict[str, list[Tool]]:
-        """The tools by server, in the order of their names."""
+        """The tools of the environment by server, in the order of their names.
+
+        What an agent had of its own beside the tools of servers, and never called, is none of the environment's.
+        """
+        found = self._all()
+        if len(found) > 1 and not any(tool.calls for tool in found.get(self.agent, ())):
+            found.pop(self.agent, None)
+        return found
+
+    def _all(self) -> dict[str, list[Tool]]:
         found: dict[str, list[Tool]] = defaultdict(list)
         for _, tool in sorted(self.tools.items()):
             found[tool.server].append(tool)
@@ -258,9 +267,14 @@ class Homes:
 
     def to_json(self) -> dict[str, Any]:
         """`tools.json`: the tools of each server."""
+        served = self.servers()
         return {
-            server: {"reconstructed": server == self.agent, "tools": [tool.to_json() for tool in tools]}
-            for server, tools in self.servers().items()
+            server: {
+                "reconstructed": server == self.agent,
+                **({} if server in served else {"left_out": "never called, beside the tools of servers"}),
+                "tools": [tool.to_json() for tool in tools],
+            }
+            for server, tools in self._all().items()
         }
 
 

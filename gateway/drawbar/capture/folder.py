@@ -4,7 +4,7 @@ that leaves nothing."""
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -17,7 +17,7 @@ import msgspec
 import orjson
 
 from drawbar import __version__
-from drawbar.capture.candidate import Candidate, json_changed
+from drawbar.capture.candidate import Candidate
 from drawbar.capture.catalogue import Homes
 from drawbar.capture.statistics import Captured
 from drawbar.errors import ConfigurationError
@@ -30,8 +30,6 @@ EDITED: Final = ("rubric.py", "judge.md")
 _TEMPLATES: Final = ("environment.toml", "rubric.py", "judge.md", "README.md")
 _MARK: Final = "drawbar_capture"
 _FORMAT: Final = 1
-
-Text = Callable[[str], str]
 
 
 def check_output(folder: Path, *, force: bool) -> None:
@@ -69,28 +67,27 @@ def staged(folder: Path, *, force: bool) -> Iterator[Path]:
         shutil.rmtree(staging, ignore_errors=True)
 
 
-def write_environment(folder: Path, captured: Captured, shown_as: str, text: Text | None = None) -> None:
-    """Write every file into a folder that is there. `shown_as`: how people name it. `text`: redaction, of recordings;
-    the candidates have passed it already. Raises `OSError`."""
+def write_environment(folder: Path, captured: Captured, shown_as: str) -> None:
+    """Write every file into a folder that is there. `shown_as`: how people name it. Raises `OSError`."""
     with (folder / "tasks.jsonl").open("wb") as file:
         file.writelines(orjson.dumps(task_row(each)) + b"\n" for each in captured.candidates)
     recorded = max((candidate.started for candidate in captured.candidates), default=0.0)
     moment = datetime.fromtimestamp(recorded, UTC).isoformat(timespec="seconds")
     header = Header(captured.homes.header(), 1, moment, captured.settings.name, {"captured": True})
-    write(folder / "cassette.jsonl", header, recordings_of(captured, text))
+    write(folder / "cassette.jsonl", header, recordings_of(captured))
     (folder / "tools.json").write_bytes(_json(captured.homes.to_json()))
     for name in _TEMPLATES:
         (folder / name).write_text(_filled(name, {**captured.shown(), "folder": shown_as}), "utf-8")
     (folder / MANIFEST).write_bytes(_json(manifest(folder, captured)))
 
 
-def write_sides(folder: Path, sides: Sequence[Captured], shown_as: str, text: Text | None = None) -> None:
+def write_sides(folder: Path, sides: Sequence[Captured], shown_as: str) -> None:
     """An environment for each side of a split, in a folder of its name. Raises `OSError`."""
     told: dict[str, Any] = {_MARK: _FORMAT, "drawbar": __version__, "sides": {}}
     for captured in sides:
         side = str(captured.side)
         (folder / side).mkdir()
-        write_environment(folder / side, captured, f"{shown_as}/{side}", text)
+        write_environment(folder / side, captured, f"{shown_as}/{side}")
         told["sides"][side] = {"manifest": _digest(folder / side / MANIFEST), "sessions": captured.sessions}
     (folder / MANIFEST).write_bytes(_json(told))
 
@@ -129,29 +126,19 @@ def _info(candidate: Candidate) -> dict[str, Any]:
     }
 
 
-def recordings_of(captured: Captured, text: Text | None = None) -> Iterator[Recording]:
+def recordings_of(captured: Captured) -> Iterator[Recording]:
     """The calls of all sessions. A task's own session answers it first; those of its near duplicates are there for
     whoever asks for the same."""
     for candidate in captured.candidates:
-        yield from _placed(candidate, candidate.key, captured.homes, text)
+        yield from _placed(candidate, candidate.key, captured.homes)
         for other in candidate.merged:
-            yield from _placed(other, None, captured.homes, text)
+            yield from _placed(other, None, captured.homes)
 
 
-def _placed(candidate: Candidate, task: str | None, homes: Homes, text: Text | None) -> Iterator[Recording]:
+def _placed(candidate: Candidate, task: str | None, homes: Homes) -> Iterator[Recording]:
     for recording in candidate.recordings:
         server, tool = homes.placed(recording)
-        placed = msgspec.structs.replace(recording, server=server, tool=tool, task=task, rollout=0, attempt=0)
-        yield placed if text is None else _redacted(placed, text)
-
-
-def _redacted(recording: Recording, text: Text) -> Recording:
-    changed: dict[str, Any] = {"arguments": json_changed(recording.arguments, text)}
-    if recording.error is None:
-        changed["result"] = msgspec.Raw(orjson.dumps(json_changed(recording.answer, text)))
-    else:
-        changed["error"] = json_changed(recording.error, text)
-    return msgspec.structs.replace(recording, **changed)
+        yield msgspec.structs.replace(recording, server=server, tool=tool, task=task, rollout=0, attempt=0)
 
 
 def manifest(folder: Path, captured: Captured) -> dict[str, Any]:
