@@ -297,10 +297,10 @@ class Gateway:
                 session = who.session or self.sessions.anonymous()
                 await forward(self.models, self.settings, session, route, client, who)
 
-    async def chat(self, model: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    async def chat(self, model: str, body: Mapping[str, Any], own: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """One chat completion outside any session, as `Models.chat`."""
         with self._use.counted():
-            return await self.models.chat(model, body)
+            return await self.models.chat(model, body, own)
 
     async def _models(self, client: Client, prefix: str | None, wanted: str | None) -> None:
         if not await only(client, "GET", "HEAD"):

@@ -56,7 +56,7 @@ class Agent:
 
 @dataclass
 class Place:
-    """Gateways, one after the other or side by side, on one store."""
+    """Gateways whose models are those of their environment alone, one after the other or side by side, on one store."""
 
     path: Path
     environment: Environment
@@ -65,7 +65,7 @@ class Place:
     async def gateway(self, redact: Redact | None = None) -> AsyncIterator[tuple[Gateway, str]]:
         store = Store.open(self.path)
         environments = {self.environment.name: self.environment}
-        models = Models(in_process={"echo": echo, **self.environment.models})
+        models = Models()
         try:
             gateway = Gateway(store, models, environments=environments, settings=Settings(), redact=redact)
             async with gateway, serving(gateway, grace=0.5) as url:
@@ -126,7 +126,7 @@ async def test_requests_at_the_same_time_ask_the_users_model_once(tmp_path: Path
         await asyncio.sleep(0)
         return says(f"Line {len(asked)}")
 
-    place = at(tmp_path, user=ModelUser(model="someone"), models={"someone": someone})
+    place = at(tmp_path, user=ModelUser(model="someone"), models={"echo": echo, "someone": someone})
     async with place.agent() as (_, agent):
         await agent.answers("Is it raining?")
         found = await asyncio.gather(*(agent.hears({"turn": 0}) for _ in range(8)), *(agent.hears() for _ in range(8)))

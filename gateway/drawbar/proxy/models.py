@@ -166,8 +166,9 @@ class Models:
                 found.setdefault(entry["id"], entry)
         return list(found.values())
 
-    async def chat(self, model: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        """One chat completion outside any session (judges), retried like any other; `body` needs no `model`.
+    async def chat(self, model: str, body: Mapping[str, Any], own: Mapping[str, Model] | None = None) -> dict[str, Any]:
+        """One chat completion outside any session (judges, users), retried like any other; `body` needs no `model`.
+        `own` as in `targets`.
 
         Its `usage.cost` is in US dollars: what the provider named, or what our price table says (None: not known).
 
@@ -179,7 +180,7 @@ class Models:
         def exchange(target: Target) -> Exchange:
             return Exchange(route=CHAT_TURN, model=target.model, body=CHAT.patch(sent, {"model": target.model}))
 
-        answered = await ask(self.targets(model), exchange, CHAT, self.retries)
+        answered = await ask(self.targets(model, own), exchange, CHAT, self.retries)
         if not isinstance(answered, Answered):
             await answered.reply.aclose()
             raise UpstreamError("upstream_broken", f"{model} sent a stream, for which it was not asked.")

@@ -21,7 +21,7 @@ import anyio.to_thread
 import msgspec
 
 from drawbar.errors import UserError
-from drawbar.judging import Usage
+from drawbar.judging import Ask, Usage
 from drawbar.proxy.admission import Admitted
 from drawbar.proxy.answers import only
 from drawbar.proxy.client import JSON, BodyTooLarge, Client, ClientGone
@@ -121,7 +121,7 @@ class UserSide:
         heard = answer if answer is not None else answers[last or ""]
         usage = Usage(part.model or "")
         messages = _messages(session, part, answers, heard)
-        ask = _accounted(self._gateway, usage)
+        ask = _accounted(self._gateway, session, usage)
         conversation = Conversation(task=_task(session), messages=messages, played=len(part.turns), ask=ask)
         try:
             said = await _reply(user, conversation)
@@ -209,9 +209,11 @@ def _messages(session: Session, part: UserPart, words: Mapping[str, str], last: 
     return [*told, {"role": "assistant", "content": last}]
 
 
-def _accounted(gateway: Gateway, usage: Usage) -> Any:
+def _accounted(gateway: Gateway, session: Session, usage: Usage) -> Ask:
+    own = session.environment.models if session.environment is not None else None
+
     async def ask(model: str, body: Mapping[str, Any], /) -> Mapping[str, Any]:
-        completion = await gateway.chat(model, body)
+        completion = await gateway.chat(model, body, own)
         usage.add(completion)
         return completion
 
