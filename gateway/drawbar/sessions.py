@@ -84,8 +84,8 @@ class Session:
     """The node of its first message, then."""
     touched: float = field(default_factory=time.time)
     """When its last call began or ended, unix seconds."""
-    on_reply: Callable[[Session, bytes, Dialect, bytes], None] | None = None
-    """Told of each reply: its node, and its words in its dialect."""
+    on_reply: Callable[[Turn[Session], bytes, Dialect, bytes], None] | None = None
+    """Told of each reply: whose it is, its node, and its words in its dialect."""
     in_flight: int = 0
     """Model calls under way that may become turns."""
     replies: Replies = field(default_factory=Replies)
@@ -167,7 +167,7 @@ class Session:
         """A call's reply is there, or as much of it as came."""
         self.tree.replied(turn, reply, dialect, message)
         if self.on_reply is not None:
-            self.on_reply(self, reply, dialect, message)
+            self.on_reply(turn, reply, dialect, message)
 
     def next_call(self) -> int:
         """The position of a model call that starts now."""

@@ -12,6 +12,7 @@ from typing import Any, Final
 from drawbar.record.arguments import exact, inner_calls
 from drawbar.record.join import ID_KEYS
 from drawbar.record.names import Names
+from drawbar.record.stitching import Turn
 from drawbar.sessions import Session
 from drawbar.wire.dialect import BadBody, Dialect
 from drawbar.wire.message import Message, ToolUse
@@ -32,6 +33,7 @@ LAUNCHING: Final = 30.0
 class Heard:
     """One reply."""
 
+    turn: Turn[Session]
     node: bytes
     text: str
     uses: list[ToolUse]
@@ -48,16 +50,17 @@ class LastWords:
         self._by_session: OrderedDict[str, tuple[Session, deque[Heard]]] = OrderedDict()
 
     def note(
-        self, session: Session, node: bytes, dialect: Dialect, message: bytes, called: Collection[str] = ()
+        self, turn: Turn[Session], node: bytes, dialect: Dialect, message: bytes, called: Collection[str] = ()
     ) -> None:
         """A session's model has replied. `called`: the ids of those of its tool uses that a call was found for."""
+        session = turn.session
         try:
             said = dialect.normal(message)
         except BadBody:
             return
         known = self._by_session.pop(session.id, None) or (session, deque[Heard](maxlen=MOST_REPLIES))
         uses = [use for use in said.tool_uses if use.id not in called]
-        known[1].append(Heard(node, said.text.strip(), uses))
+        known[1].append(Heard(turn, node, said.text.strip(), uses))
         self._by_session[session.id] = known
         while len(self._by_session) > MOST_SESSIONS:
             self._by_session.popitem(last=False)
@@ -98,28 +101,36 @@ class LastWords:
         return found
 
     def _taken(self, scope: bytes | None, is_it: Callable[[ToolUse], bool]) -> Session | None:
-        """Of those that asked just now, whoever asked first; else whoever asked last."""
-        found: tuple[Session, Heard, ToolUse] | None = None
+        """Of those that asked just now, whoever asked first; else whoever asked last. A reply that its agent did not
+        wait for asks for nothing where another one may."""
+        found: tuple[Heard, ToolUse] | None = None
         since = time.monotonic() - AT_ONCE
         for session, heard in self._newest(scope):
-            if found is not None and heard.at < since:
+            if found is not None and found[0].turn.answered and heard.at < since:
                 if heard is self._by_session[session.id][1][-1]:
                     break  # all others spoke before
                 continue
             use = next((use for use in heard.uses if is_it(use)), None)
-            if use is not None and (found is None or heard.at < found[1].at):
-                found = session, heard, use
+            if use is not None and (found is None or _comes_before(heard, found[0], since)):
+                found = heard, use
         if found is None:
             return None
-        session, heard, use = found
+        heard, use = found
         heard.uses.remove(use)
-        return session
+        return heard.turn.session
 
     def _newest(self, scope: bytes | None) -> Iterator[tuple[Session, Heard]]:
         for session, replies in reversed(list(self._by_session.values())):
             if scope in (None, session.scope):
                 for heard in reversed(replies):
                     yield session, heard
+
+
+def _comes_before(older: Heard, newer: Heard, since: float) -> bool:
+    """Whether an older reply that asks for the same call is the one that is meant."""
+    if older.turn.answered != newer.turn.answered:
+        return older.turn.answered
+    return since <= older.at < newer.at
 
 
 def _begins(use: ToolUse, words: Sequence[str], quoted: str) -> bool:

@@ -27,11 +27,10 @@ from drawbar.proxy.settings import Settings
 from drawbar.record.graph import SessionGraph
 from drawbar.record.placing import Placed, placed
 from drawbar.record.replies import Replies
-from drawbar.record.stitching import CallTree
+from drawbar.record.stitching import CallTree, Turn
 from drawbar.record.store import Store
 from drawbar.record.sweeping import REMEMBERED
 from drawbar.sessions import Session
-from drawbar.wire import DIALECTS
 from drawbar.wire.dialect import BadBody, Dialect, Request
 from drawbar.wire.identity import Identity
 from drawbar.wire.message import Message, Text, ToolResult
@@ -52,6 +51,8 @@ CHECKED = 5.0
 """Seconds for which a session is taken to be open without asking a store that other gateways use too."""
 _TAKING_OVER: Final = 60.0
 """Seconds after which whoever asked a gateway that is no more has asked again."""
+_REPEATED: Final = 16
+"""Calls that asked the same before among which one is looked for that failed, and is asked again."""
 _SWEEP: Final = 15.0
 """Seconds between looks for idle sessions."""
 _WAIT: Final = 1.0
@@ -125,12 +126,13 @@ class LiveSessions:
             found = self._words.claim(scope, name, arguments, meta)
         return found
 
-    def _heard(self, session: Session, node: bytes, dialect: Dialect, message: bytes) -> None:
+    def _heard(self, turn: Turn[Session], node: bytes, dialect: Dialect, message: bytes) -> None:
+        session = turn.session
         if self._stop_tools and any(_stops(use.name, self._stop_tools) for use in _normal(dialect, message).tool_uses):
             task = asyncio.create_task(self._stop(session))
             self._stopping.add(task)
             task.add_done_callback(self._stopping.discard)
-        self._words.note(session, node, dialect, message)
+        self._words.note(turn, node, dialect, message)
         if session.row.origin == "content" and session.row.key_digest is None:
             session.name(_first_words(session.scope, session.cue, dialect, message))
 
@@ -296,8 +298,9 @@ class LiveSessions:
                 session.adopt(client.graph, client.tree, client.replies)
             called = {call.tool_use_id for call in past.tool_calls if call.tool_use_id is not None}
             for call in past.calls[-MOST_REPLIES:]:
-                if call.reply is not None and call.reply_body is not None and call.dialect in DIALECTS:
-                    self._words.note(session, call.reply, DIALECTS[call.dialect], call.reply_body, called)
+                turn = next((turn for turn in session.tree.given(call.reply or b"") if turn.call == call.id), None)
+                if turn is not None and turn.said is not None:
+                    self._words.note(turn, call.reply or b"", *turn.said, called)
 
     async def stop(self) -> None:
         """Stop looking. What is open stays so: the next gateway on this store goes on with it."""
@@ -359,8 +362,10 @@ def _continued(tree: CallTree[Session], dialect: Dialect, there: Placed) -> Sess
     follows = tree.find(dialect, there.path, there.messages, None).follows
     if follows is not None:
         return follows.session
-    same = tree.same(there.leaf)
-    return same[-1].session if same and not (same[-1].open or same[-1].answered) else None
+    same = tree.same(there.leaf)[-_REPEATED:]
+    served = {turn.session.id for turn in same if not turn.cut}
+    failed = (turn for turn in reversed(same) if turn.cut and not turn.followed and turn.session.id not in served)
+    return next((turn.session for turn in failed), None)
 
 
 def _stops(tool: str, names: frozenset[str]) -> bool:

@@ -4,7 +4,7 @@ A call follows the one whose request is the longest known beginning of its own. 
 for, since agents leave reasoning out of what they send back, or say a reply in other words: how much of it is there
 labels the edge. Where several calls had the same request (parallel agents that begin alike, a repetition), the one
 whose reply comes next is followed; else one of the same thread, where the same request failed before, that nothing
-follows yet, that nothing answered follows yet; else the newest.
+follows yet, whose reply was waited for, that nothing answered follows yet; else the newest.
 
 What comes next may be a reply in other words: an agent that was cut off joins what it had to what came then, another
 one tells tool calls as text. Then the message is compared with the replies that may be meant; only then is any of them
@@ -232,11 +232,11 @@ class CallTree(Generic[S]):
 def _preferred(turns: Sequence[Turn[S]], thread: str | None, leaf: bytes | None = None) -> Turn[S]:
     """`leaf`: the last node of the request that goes on. Asked again, it belongs where it failed."""
 
-    def rank(it: tuple[int, Turn[S]]) -> tuple[bool, bool, bool, bool, int]:
+    def rank(it: tuple[int, Turn[S]]) -> tuple[bool, bool, bool, bool, bool, int]:
         at, turn = it
         awaited = turn.awaited
         again = awaited and any(later.leaf == leaf for later in turn.followers)
-        return turn.thread == thread, again, not turn.followed, awaited, at
+        return turn.thread == thread, again, not turn.followed, not turn.cut, awaited, at
 
     return max(enumerate(turns), key=rank)[1]
 
