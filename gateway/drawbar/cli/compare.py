@@ -1,4 +1,4 @@
-"""`drawbar compare`: two runs side by side, paired by task."""
+"""`drawbar compare`: two runs side by side, paired by task; or live traffic before and after."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from drawbar.cli.output import AsJson, RubricVersion, StoreUrl, counted, print_json, reading, rubric_of
-from drawbar.errors import UnknownName
+from drawbar.cli.where import Where
+from drawbar.errors import ConfigurationError, UnknownName
 
 if TYPE_CHECKING:
     from drawbar.record.rows import RunRow
@@ -17,14 +18,46 @@ if TYPE_CHECKING:
 
 app = typer.Typer(add_completion=False)
 
-RunId = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, or the beginning of it.")]
+RunId = Annotated[str | None, typer.Argument(metavar="[RUN]", help="A run's id, or the beginning of it.")]
+_LIVE = "DURATION|FROM..TO"
 
 
 @app.command()
 def compare(
-    first: RunId, second: RunId, rubric: RubricVersion = None, store: StoreUrl = None, json: AsJson = False
+    first: RunId = None,
+    second: RunId = None,
+    rubric: RubricVersion = None,
+    live: Annotated[bool, typer.Option("--live", help="Compare live traffic before and after, and no runs.")] = False,
+    before: Annotated[
+        str | None, typer.Option(metavar=_LIVE, help="With --live: how long before that (default: 7d), or when.")
+    ] = None,
+    after: Annotated[
+        str | None, typer.Option(metavar=_LIVE, help="With --live: how long up to now (default: 1d), or when.")
+    ] = None,
+    where: Where = "",
+    by: Annotated[
+        str,
+        typer.Option("--by", metavar="COLUMNS", help="With --live: each apart, as `model` or `environment,release`."),
+    ] = "",
+    store: StoreUrl = None,
+    json: AsJson = False,
 ) -> None:
-    """Compare two runs on the tasks that both have: the second minus the first, with a 95 % interval."""
+    """Compare two runs on the tasks that both have: the second minus the first, with a 95 % interval.
+
+    With --live, the live sessions that began in a stretch of time with those that began before it: rewards, scores,
+    errors, turns, tokens, cost, latency, defects and the mix of tools, and which of them moved beyond chance.
+    """
+    if live:
+        from drawbar.cli.compare_live import compare_live
+
+        if first is not None or rubric is not None:
+            raise ConfigurationError("--live compares live traffic: it takes neither runs nor --rubric.")
+        compare_live(store, before or "7d", after or "1d", where, by, json)
+        return
+    if before or after or where or by:
+        raise ConfigurationError("--before, --after, --where and --by go with --live.")
+    if first is None or second is None:
+        raise ConfigurationError("Name two runs (`drawbar runs` lists them), or compare live traffic with --live.")
     from drawbar.rollout.comparison import compare as compare_runs
 
     with reading(store) as source:

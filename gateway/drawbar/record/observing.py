@@ -25,7 +25,8 @@ FIRST_SPAN: Final = 60.0
 """Seconds that are looked back first for the last calls; doubled until there are enough."""
 _LONGEST_OPENED: Final = 86400.0
 """Seconds for which a session that somebody opened, and that has not ended, is taken to be at work."""
-LIVE: Final = session.c.run.is_(None)
+LIVE: Final = func.coalesce(session.c.run, literal("")) == literal("")
+"""Of no run. Said such that no database looks for them by their run, which most sessions share."""
 
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,13 +85,14 @@ def _of_score(value: Value, mine: Holds) -> Value:
 
 def _mean(connection: Connection, among: Among, value: Value, version: Value, rubric: str | None) -> Seen:
     """Of sessions that have the value: of those with the version that most of them have, of several the newest."""
-    each = select(value.label("value"), version.label("version"), session.c.ended.label("ended"), session.c.id)
-    each = each.select_from(SESSIONS).where(LIVE, session.c.ended >= among.since, expression(among.filter.condition))
-    inner = each.subquery()
-    found = select(inner).where(inner.c.value.is_not(None)).order_by(inner.c.ended.desc(), inner.c.id.desc())
+    each = select(value.label("value"), version.label("version"), session.c.ended.label("ended"))
+    each = each.select_from(SESSIONS).where(LIVE, session.c.ended >= among.since, value.is_not(None))
+    each = each.where(expression(among.filter.condition))
     if rubric is not None:
-        found = found.where(inner.c.version.startswith(rubric, autoescape=True))
-    of = found.limit(among.last).subquery() if among.last is not None else found.subquery()
+        each = each.where(version.startswith(rubric, autoescape=True))
+    if among.last is not None:
+        each = each.order_by(session.c.ended.desc(), session.c.id.desc()).limit(among.last)
+    of = each.subquery()
     sums = select(of.c.version, func.count(), func.sum(of.c.value), func.max(of.c.ended)).group_by(of.c.version)
     groups = sorted(connection.execute(sums).all(), key=lambda row: (row[1], row[3]))
     if not groups:

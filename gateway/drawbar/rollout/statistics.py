@@ -105,6 +105,23 @@ def percentile(values: Sequence[float], share: float) -> float | None:
     return values[low] + (values[high] - values[low]) * (place - low)
 
 
+def two_sided(t: float, freedom: int) -> float:
+    """The chance that Student's t is as far from 0 as this, or farther, on either side."""
+    return _incomplete_beta(freedom / (freedom + t * t), freedom / 2, 0.5) if t else 1.0
+
+
+def holm(chances: Sequence[float]) -> list[float]:
+    """Each chance (p value) such that, if all below 0.05 are taken for real, the chance of any mistake is at most 0.05.
+
+    Source: Holm 1979, "A Simple Sequentially Rejective Multiple Test Procedure". The tests may depend on one another.
+    """
+    found, highest = [0.0] * len(chances), 0.0
+    for place, at in enumerate(sorted(range(len(chances)), key=lambda at: chances[at])):
+        highest = max(highest, min(1.0, (len(chances) - place) * chances[at]))
+        found[at] = highest
+    return found
+
+
 @lru_cache(maxsize=256)
 def t_quantile(probability: float, freedom: int) -> float:
     """The quantile of Student's t distribution, by bisection on its distribution function (to 1e-10).
