@@ -20,7 +20,7 @@ def redaction(patterns: Mapping[str, str]) -> Redact | None:
     Raises:
         ConfigurationError: a pattern that is no regular expression, or that matches everywhere.
     """
-    compiled = [(_compiled(name, pattern), f"[{name}]") for name, pattern in patterns.items()]
+    compiled = [(compiled_pattern(name, pattern), f"[{name}]") for name, pattern in patterns.items()]
     if not compiled:
         return None
 
@@ -42,7 +42,8 @@ def redaction(patterns: Mapping[str, str]) -> Redact | None:
     return redact
 
 
-def _compiled(name: str, pattern: str) -> re.Pattern[str]:
+def compiled_pattern(name: str, pattern: str) -> re.Pattern[str]:
+    """A pattern of a configuration. Raises `ConfigurationError`, as `redaction`."""
     try:
         compiled = re.compile(pattern)
     except re.error as error:
