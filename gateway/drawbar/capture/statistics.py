@@ -78,7 +78,7 @@ class Captured:
             "steps": self.steps, "first": min(started, default=0.0), "last": max(started, default=0.0),
             "most_turns": most, "limit_turns": max(_FEWEST_TURNS, 2 * most),
             "several_turns": sum(bool(each.user_turns) for each in candidates),
-            "mid": sum(len(each.opening) > 1 for each in candidates),
+            "mid": sum(any(turn.get("role") == "assistant" for turn in each.opening) for each in candidates),
             "answers": self.answers(), "rewards": _rewards(candidates), "by": _by(candidates),
             "lost": Counter(what for candidate in candidates for what in candidate.lost),
             "calls": sum(tool.calls for tool in self.homes.tools.values()), "redactions": self.redactions,
