@@ -42,6 +42,33 @@ def test_near_duplicates_are_one_task_that_all_of_their_calls_answer(
     assert (drift["hits"], drift["misses"]) == (4, 0)
 
 
+def test_what_is_redacted_is_the_same_placeholder_everywhere_and_is_reported(
+    drawbar: Drawbar, record: Record, with_models: Callable[[str], None]
+) -> None:
+    async def work(office: Office) -> None:
+        await office.agent().say("Where is order 7 for ada@example.org, account KN-77?")
+        await office.end()
+
+    record(work)
+    Path("drawbar.toml").write_text("[redaction]\naccount = 'KN-[0-9]+'\n")
+    captured = drawbar("capture", "desk", "-o", "env")
+    assert captured.status == 0, captured.err
+    everything = "".join(path.read_text() for path in Path("env").iterdir())
+    assert "ada@example.org" not in everything
+    assert "KN-77" not in everything
+    (task,) = tasks("env")
+    said = task["prompt"].split()[5].rstrip(",")
+    assert task["info"]["recorded"] == f"It is on its way to {said}."
+    assert said in Path("env/cassette.jsonl").read_text()
+    assert "<ACCOUNT_1>" in task["prompt"]
+    assert "account replaced: 1 value in 1 place" in captured.out
+    assert "| account | 1 | 1 |" in Path("env/README.md").read_text()
+    assert {each["what"] for each in document("env", "manifest.json")["redactions"]} == {"account", "e-mail address"}
+    with_models("env")
+    (drift,) = drawbar("run", "env", "--model", "desk", "--json").json["cassettes"]
+    assert (drift["hits"], drift["misses"]) == (1, 0)
+
+
 def test_a_sample_is_the_same_for_the_same_seed(drawbar: Drawbar, record: Record) -> None:
     record(two_users)
     for folder in ("one", "two"):

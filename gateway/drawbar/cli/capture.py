@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from drawbar.cli.output import AsJson, StoreUrl, counted, note, print_json, reading
+from drawbar.cli.output import AsJson, StoreUrl, counted, note, pairs, print_json, reading
 from drawbar.cli.where import Where, nothing_meant
 from drawbar.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from drawbar.capture.capturing import Capturing
+    from drawbar.capture.pseudonyms import Pseudonyms
     from drawbar.capture.settings import Settings
     from drawbar.capture.statistics import Captured
     from drawbar.tools.cassettes.stored import Tools
@@ -40,6 +41,23 @@ def capture(
     everything: Annotated[
         bool, _option("--all", help="Also sessions with defects, without an answer, or under way.")
     ] = False,
+    redact: Annotated[
+        list[str] | None,
+        _option("--redact", metavar="NAME=PATTERN", help="What else becomes <NAME_1>, <NAME_2>, ... Repeatable."),
+    ] = None,
+    personal: Annotated[
+        bool,
+        _option("--personal/--no-personal", help="Replace e-mail addresses, phone numbers, keys and so on."),
+    ] = True,
+    config: Annotated[
+        Path | None,
+        _option(
+            "--config",
+            envvar="DRAWBAR_CONFIG",
+            dir_okay=False,
+            help="Whose [redaction] patterns apply again. Default: drawbar.toml, where there is one.",
+        ),
+    ] = None,
     environment: Annotated[
         str | None,
         _option("--env", metavar="ENV", help="Start its servers: their word on tools holds, hints included."),
@@ -120,6 +138,7 @@ def capture(
     folder, filter = Path(os.path.abspath(output)), read(where)
     if not dry_run:
         check_output(folder, force=force)
+    names = _pseudonyms(config, redact, personal)
     listed = _listed(environment) if environment is not None else None
     with reading(store) as source, Spool() as spool:
         work = Capturing(source, filter, settings, spool, listed)
@@ -128,6 +147,7 @@ def capture(
         _read(work, quiet)
         _must_have_tasks(work)
         _choose(work, near, sample, stratify)
+        _redact(work, names)
         sides = [work.captured()] if share is None else _sides(work, share, near)
         if not dry_run:
             _write(folder, sides, str(output), force)
@@ -214,6 +234,26 @@ def _choose(work: Capturing, near: float, sample: int | None, stratify: list[str
         raise ConfigurationError("--stratify says how to draw a sample; --sample says how large it is.")
 
 
+def _pseudonyms(config: Path | None, redact: list[str] | None, personal: bool) -> Pseudonyms | None:
+    """None: nothing is to be replaced. Raises `ConfigurationError`."""
+    from drawbar.capture.pseudonyms import Pseudonyms
+    from drawbar.cli.redacting import FILE
+    from drawbar.config.reading import read_configuration
+
+    path = config or (FILE if FILE.is_file() else None)
+    configured = read_configuration(path, only=("redaction",)).configuration.redaction
+    patterns = {**configured, **pairs(redact, "--redact")}
+    return Pseudonyms(patterns, personal=personal) if patterns or personal else None
+
+
+def _redact(work: Capturing, names: Pseudonyms | None) -> None:
+    from drawbar.capture.pseudonyms import pseudonymised
+
+    if names is not None:
+        work.take(lambda candidates: pseudonymised(candidates, names))
+        work.redactions = names.report()
+
+
 def _sides(work: Capturing, share: float, near: float) -> list[Captured]:
     from drawbar.alike import THRESHOLD
     from drawbar.capture.split import split
@@ -264,6 +304,9 @@ def _print_gone(sides: list[Captured]) -> None:
         typer.echo(f"  {merged} merged into others as near duplicates")
     for step, count in sides[0].steps.items():
         typer.echo(f"  {count} {step}")
+    for each in sides[0].redactions:
+        values, places = counted(each["values"], "value"), counted(each["places"], "place")
+        typer.echo(f"  {each['what']} replaced: {values} in {places}")
     if (sets := max(side.homes.sets for side in sides)) > 1:
         typer.echo(
             f"  The sessions were offered {sets} different sets of tools; each task is given them all. --where narrows "
