@@ -44,12 +44,15 @@ class StraightReader:
     def samples(self, page: Sequence[Facts]) -> dict[str, Sample]:
         """The samples of those of these sessions that are straight, by session."""
         straight = list(self._straight(page))
-        apart = self._said_apart(straight)
-        bodies = self._reader.blobs({*apart.values(), *self._unknown(straight)})
-        found: dict[str, Sample] = {}
-        for each in straight:
-            words = {call.id: bodies.get(apart[call.id]) for call in each.calls if call.id in apart} if apart else {}
-            found[each.facts.id] = self._sample(each, words, bodies)
+        said = [[self._message(id) for id in each.path] for each in straight]
+        apart = dict(self._said_apart(straight, said))
+        bodies = self._reader.blobs({*(body for body, _ in apart.values()), *self._unknown(straight)})
+        for (messages, place), (body, node) in apart.items():
+            if body in bodies:
+                said[messages][place] = Said(node, said[messages][place].dialect, bodies[body])
+        found = {
+            each.facts.id: self._sample(each, messages, bodies) for each, messages in zip(straight, said, strict=True)
+        }
         self._forget(straight)
         return found
 
@@ -74,21 +77,29 @@ class StraightReader:
             if node is None:
                 return None
             path.append(at)
-            at = node.parent
+            at = node[1]
         path.reverse()
         on_the_way: Iterator[bytes | None] = iter(path)
         return path if all(call.reply in on_the_way for call in calls) else None
 
-    def _said_apart(self, straight: Iterable[_Straight]) -> dict[str, bytes]:
-        """The calls whose replies were first said by another session, perhaps after other thoughts: where their own
-        words would lie."""
-        nodes = self._nodes
-        return {
-            call.id: call.reply_body
-            for each in straight
-            for call in each.calls
-            if call.reply_body is not None and digest(nodes[call.reply].body) != call.reply_body  # type: ignore[index]
-        }
+    def _message(self, id: bytes) -> Said:
+        known = self._said.get(id)
+        if known is None:
+            _, _, dialect, body = self._nodes[id]
+            known = self._said[id] = Said(id, dialect, self._reader.unpacked(body))
+        return known
+
+    def _said_apart(
+        self, straight: Sequence[_Straight], said: Sequence[Sequence[Said]]
+    ) -> Iterator[tuple[tuple[int, int], tuple[bytes, bytes]]]:
+        """Replies that were first said by another session, perhaps after other thoughts: the place of each, the name
+        under which its own words would lie, and its node."""
+        for number, (each, messages) in enumerate(zip(straight, said, strict=True)):
+            bodies = {call.reply: call.reply_body for call in each.calls}
+            for place, message in enumerate(messages):
+                own = bodies.get(message.node)
+                if own is not None and digest(message.body) != own:
+                    yield (number, place), (own, message.node)
 
     def _unknown(self, straight: Iterable[_Straight]) -> Iterator[bytes]:
         """The bodies that samples need beside messages, and that are not known yet."""
@@ -99,21 +110,10 @@ class StraightReader:
             if self._parallel and envelope is not None and envelope not in self._allowed:
                 yield envelope
 
-    def _sample(self, straight: _Straight, words: Mapping[str, bytes | None], bodies: Mapping[bytes, bytes]) -> Sample:
+    def _sample(self, straight: _Straight, said: Sequence[Said], bodies: Mapping[bytes, bytes]) -> Sample:
         facts, calls, path = straight
         made = {call.reply: call.id for call in calls}
         of_calls = [made.get(id) for id in path]
-        known, nodes = self._said, self._nodes
-        said: list[Said] = []
-        for id, call in zip(path, of_calls, strict=True):
-            own = words.get(call) if words and call is not None else None
-            if own is not None:
-                said.append(Said(id, nodes[id].dialect, own))
-            elif id in known:
-                said.append(known[id])
-            else:
-                node = nodes[id]
-                said.append(known.setdefault(id, Said(id, node.dialect, node.body)))
         return Sample(
             facts=facts,
             said=said,
@@ -166,4 +166,7 @@ def _is_plain(call: CallFacts) -> bool:
 
 def _tools(calls: Sequence[CallFacts]) -> tuple[str, bytes] | None:
     """The last tools that were offered: their dialect, and the digest of their definitions."""
+    last = calls[-1]
+    if last.tools is not None:
+        return last.dialect, last.tools
     return next(((call.dialect, call.tools) for call in reversed(calls) if call.tools is not None), None)

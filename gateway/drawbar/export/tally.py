@@ -70,13 +70,19 @@ class Tally:
         self.models: Counter[str] = Counter()
         self.rubrics: Counter[str] = Counter()
         self.losses = Losses()
+        self._models: dict[str | None, list[str]] = {}
 
     def take(self, facts: Facts, grade: Grade) -> None:
         """A session has rows."""
         self.sessions += 1
         if facts.environment is not None:
-            self.environments[" ".join(filter(None, (facts.environment, facts.environment_version)))] += 1
-        self.models.update(facts.models or [facts.model or "unknown"])
+            version = facts.environment_version
+            self.environments[f"{facts.environment} {version}" if version else facts.environment] += 1
+        models = self._models.get(facts.upstreams or facts.model)
+        if models is None:
+            models = self._models[facts.upstreams or facts.model] = facts.models or [facts.model or "unknown"]
+        for model in models:
+            self.models[model] += 1
         if grade.rubric is not None:
             self.rubrics[grade.rubric] += 1
 

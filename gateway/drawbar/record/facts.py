@@ -102,13 +102,9 @@ class CallFacts(NamedTuple):
     completion_tokens: int | None
 
 
-class NodeFacts(NamedTuple):
-    """A message as its dialect said it."""
-
-    id: bytes
-    parent: bytes | None
-    dialect: str
-    body: bytes
+NodeFacts: TypeAlias = tuple[bytes, bytes | None, str, bytes]
+"""A message: its id, its parent's, its dialect, and its body as it lies in the store (`FactReader.unpacked`). There are
+so many that to name their fields would cost more than to read them."""
 
 
 class ScoreFacts(NamedTuple):
@@ -127,7 +123,8 @@ class FactReader:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._unpack = Unpacker()
+        self.unpacked = Unpacker()
+        """From a message's body in the store to the body."""
         self._statements: dict[tuple[str, int], tuple[str, tuple[Any, ...]]] = {}
 
     def ids(self, filter: Filter = EVERYTHING) -> list[str]:
@@ -164,7 +161,7 @@ class FactReader:
     def blobs(self, digests: Iterable[bytes]) -> dict[bytes, bytes]:
         """These bodies, as far as there are any."""
         with self._reading() as rows:
-            return {name: self._unpack(body) for name, body in rows("blob", list(digests))}
+            return {name: self.unpacked(body) for name, body in rows("blob", list(digests))}
 
     def nodes(
         self, leaves: Sequence[bytes], known: Container[bytes] = (), *, beginnings: Sequence[bytes] = (), about: int = 0
@@ -180,18 +177,13 @@ class FactReader:
         found: dict[bytes, NodeFacts] = {}
         with self._reading() as rows:
             if about and beginnings and leaves and (span := self._span(rows, [*beginnings, *leaves], about)):
-                self._take(rows("span", span), found)
+                found |= {row[0]: row for row in rows("span", span)}
             level = [id for id in dict.fromkeys(leaves) if id not in known]
             while level:
-                self._take(rows("node", [id for id in level if id not in found]), found)
-                above = dict.fromkeys(found[id].parent for id in level if id in found)
+                found |= {row[0]: row for row in rows("node", [id for id in level if id not in found])}
+                above = dict.fromkeys([found[id][1] for id in level if id in found])
                 level = [id for id in above if id is not None and id not in known]
         return found
-
-    def _take(self, rows: Iterable[Any], found: dict[bytes, NodeFacts]) -> None:
-        unpack = self._unpack
-        for id, parent, dialect, body in rows:
-            found[id] = NodeFacts(id, parent, dialect, unpack(body))
 
     def _span(self, rows: _Rows, ends: Sequence[bytes], about: int) -> tuple[int, int] | None:
         """From where to where about so many messages lie in the table, if there are few others among them."""
@@ -209,17 +201,18 @@ class FactReader:
         with self._store.reading() as connection:
             cursor = connection.connection.cursor()
 
-            def rows(kind: str, keys: Sequence[Any]) -> Iterator[Any]:
+            def rows(kind: str, keys: Sequence[Any]) -> list[Any]:
                 if kind == "span":
                     cursor.execute(_SPAN, keys)
-                    yield from cursor.fetchall()
-                    return
+                    return list(cursor.fetchall())
+                found: list[Any] = []
                 for start in range(0, len(keys), _SIZES[-1]):
                     some = keys[start : start + _SIZES[-1]]
                     size = next(size for size in _SIZES if size >= len(some))
                     statement, constants = self._statement(connection, kind, size)
                     cursor.execute(statement, (*constants, *some, *[some[-1]] * (size - len(some))))
-                    yield from cursor.fetchall()
+                    found += cursor.fetchall()
+                return found
 
             try:
                 yield rows
@@ -265,7 +258,7 @@ _QUERIES: Final[Mapping[str, Callable[[], tuple[Select[Any], Any]]]] = {
     "session": _of_sessions,
     "call": _of(schema.call, "session", CallFacts._fields),
     "score": _of(schema.newest_score, "session", ScoreFacts._fields),
-    "node": _of(schema.node, "id", NodeFacts._fields),
+    "node": _of(schema.node, "id", ("id", "parent", "dialect", "body")),
     "place": lambda: (select(literal_column("rowid")).select_from(schema.node), schema.node.c.id),
     "blob": _of(schema.blob, "digest", ("digest", "body")),
 }

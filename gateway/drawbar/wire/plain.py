@@ -44,11 +44,11 @@ def plain(body: bytes, *, objects: bool) -> dict[str, Any] | None:
 
 
 def _reply(value: dict[str, Any], content: Any, objects: bool) -> dict[str, Any] | None:
-    if not value.keys() <= _MODEL or (content is not None and type(content) is not str):
-        return None
-    if len(value) > 2 and any(value.get(name) for name in _SAID):
+    if not _MODEL.issuperset(value) or (content is not None and type(content) is not str):
         return None
     given = value.get("tool_calls")
+    if len(value) > (2 if given is None else 3) and any(value.get(name) for name in _SAID):
+        return None
     if not given:
         return {"role": "assistant", "content": content or ""}
     if type(given) is not list:
@@ -63,7 +63,7 @@ def _reply(value: dict[str, Any], content: Any, objects: bool) -> dict[str, Any]
 
 
 def _call(call: Any, objects: bool) -> dict[str, Any] | None:
-    if type(call) is not dict or not call.keys() <= _CALL or type(id := call.get("id")) is not str:
+    if type(call) is not dict or not _CALL.issuperset(call) or type(id := call.get("id")) is not str:
         return None
     function = call.get("function")
     if type(function) is not dict or function.keys() != _FUNCTION:

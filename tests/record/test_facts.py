@@ -1,0 +1,75 @@
+"""Many sessions at once: what is read of each is what is read of one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pytest
+
+from drawbar.record.facts import FactReader
+from drawbar.record.filter import where
+from drawbar.record.rows import ScoreRow
+from drawbar.record.store import Store
+
+if TYPE_CHECKING:
+    from tests.record.conftest import Recording
+
+New = Callable[..., "Recording"]
+
+
+def _recorded(store: Store, new_recording: New, count: int = 3) -> list[str]:
+    found = []
+    for number in range(count):
+        recording = new_recording(id=f"ses_{number}")
+        recording.with_tool("Ada, 1843 " + "x" * 600, recording.gave("Ada, 1843"))
+        recording.rows.append(
+            ScoreRow(
+                id="x", session=recording.id, name="correct", kind="reward", value=number / 2, weight=1.0,
+                rubric_version="v", source="rollout", created=3.0,
+            )
+        )  # fmt: skip
+        store.write(recording.rows)
+        found.append(recording.id)
+    return found
+
+
+def test_sessions_calls_and_scores_are_read_by_the_page(store: Store, new_recording: New) -> None:
+    ids = _recorded(store, new_recording)
+    reader = FactReader(store)
+    assert reader.ids() == ids
+    assert reader.ids(where("reward >= 0.5")) == ids[1:]
+    facts = reader.sessions([ids[2], "ses_unknown", ids[0]])
+    assert [(each.id, each.status, bool(each.valid), each.findings) for each in facts] == [
+        (ids[2], "open", False, None), (ids[0], "open", False, None),
+    ]  # fmt: skip
+    calls = reader.calls(ids)
+    for id in ids:
+        assert [call.id for call in calls[id]] == [call.id for call in store.trajectory(id).calls]
+    assert {id: [score.value for score in scores] for id, scores in reader.scores(ids).items()} == {
+        ids[0]: [0.0], ids[1]: [0.5], ids[2]: [1.0],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("together", [False, True], ids=["one by one", "together"])
+def test_messages_are_read_from_their_leaves_to_their_roots(store: Store, new_recording: New, together: bool) -> None:
+    ids = _recorded(store, new_recording)
+    reader = FactReader(store)
+    calls = reader.calls(ids)
+    leaves = [leaf for id in ids if (leaf := calls[id][-1].reply) is not None]
+    roots = [first for id in ids if (first := calls[id][0].request) is not None] if together else []
+    nodes = reader.nodes(leaves, beginnings=roots, about=4 * together)
+    for id in ids:
+        for node in store.trajectory(id).nodes.values():
+            _, parent, dialect, body = nodes[node.id]
+            assert (parent, dialect, reader.unpacked(body)) == (node.parent, node.dialect, node.body)
+    known = {leaves[0]}
+    assert leaves[0] not in reader.nodes(leaves[:1], known)
+    assert reader.nodes([b"unknown"]) == {}
+
+
+def test_more_than_one_query_holds_is_asked_in_several(store: Store, new_recording: New) -> None:
+    ids = _recorded(store, new_recording, 7)
+    reader = FactReader(store)
+    asked = [f"ses_none_{n}" for n in range(1000)] + ids
+    assert [facts.id for facts in reader.sessions(asked)] == ids
