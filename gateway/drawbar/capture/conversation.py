@@ -50,14 +50,15 @@ def conversation(trajectory: Trajectory) -> Conversation | None:
         return _of_task(trajectory.task, last)
     if not calls:
         return None
-    first = [node.message for node in trajectory.path(calls[0].request)]
+    begun = trajectory.path(calls[0].request)
+    first = [node.message for node in begun]
     leading = next((place for place, message in enumerate(first) if message.role != "system"), len(first))
     if not any(message.role == "user" and not message.is_empty for message in first):
         return None
     lost: dict[str, None] = {}
     opening = _chat(first[leading:], lost)
     system = "\n\n".join(text for message in first[:leading] if (text := message.text.strip()))
-    turns = _turns(trajectory, answered, first)
+    turns = _turns(trajectory, answered, begun)
     later = tuple(_turn(each) for each in _chat(turns, lost))
     return Conversation(opening, system or None, later, last, tuple(lost))
 
@@ -79,7 +80,7 @@ def _turn(message: dict[str, Any]) -> str | ChatMessage:
     return spoken(content) if isinstance(content, str) else message
 
 
-def _turns(trajectory: Trajectory, answered: Sequence[Call], first: Sequence[Message]) -> list[Message]:
+def _turns(trajectory: Trajectory, answered: Sequence[Call], begun: Sequence[Node]) -> list[Message]:
     """What the user said after the first request, as far as it was answered.
 
     Of one history only the last state counts: what was taken back and said anew is said once. Where a history was made
@@ -88,15 +89,15 @@ def _turns(trajectory: Trajectory, answered: Sequence[Call], first: Sequence[Mes
     summaries = [
         text for thread in trajectory.threads if thread.kind == "compaction" for text in _replies(thread.calls)
     ]
-    said: set[str] = set()
     turns: list[Message] = []
-    for number, path in enumerate(_histories(trajectory, answered)):
-        messages = [node.message for node in path][0 if number else len(first) :]
-        for message in messages:
+    for path in _histories(trajectory, answered):
+        goes_on = [node.id for node in path[: len(begun)]] == [node.id for node in begun]
+        known = turns if goes_on else [*(node.message for node in begun), *turns]
+        said = {message.text.strip() for message in known} - {""}
+        for message in (node.message for node in path[len(begun) if goes_on else 0 :]):
             text = message.text.strip()
             if _is_turn(message) and text not in said and not any(summary in text for summary in summaries):
                 turns.append(message)
-        said = {message.text.strip() for message in (*first, *turns)} - {""}
     return turns
 
 
