@@ -41,6 +41,13 @@ class Heard:
     at: float = field(default_factory=time.monotonic)
     began: list[ToolUse] = field(default_factory=list)
     """Its tool uses that a sub-agent was found for."""
+    recalled: bool = False
+    """It was another gateway's, which may have been killed before its agent had it."""
+
+    @property
+    def sure(self) -> bool:
+        """Its agent has it."""
+        return self.turn.answered and not self.recalled
 
 
 class LastWords:
@@ -49,18 +56,31 @@ class LastWords:
     def __init__(self) -> None:
         self._by_session: OrderedDict[str, tuple[Session, deque[Heard]]] = OrderedDict()
 
-    def note(
-        self, turn: Turn[Session], node: bytes, dialect: Dialect, message: bytes, called: Collection[str] = ()
-    ) -> None:
-        """A session's model has replied. `called`: the ids of those of its tool uses that a call was found for."""
-        session = turn.session
+    def note(self, turn: Turn[Session], node: bytes, dialect: Dialect, message: bytes) -> None:
+        """A session's model has replied."""
         try:
             said = dialect.normal(message)
         except BadBody:
             return
-        known = self._by_session.pop(session.id, None) or (session, deque[Heard](maxlen=MOST_REPLIES))
+        self._keep(Heard(turn, node, said.text.strip(), list(said.tool_uses)))
+
+    def recall(self, turn: Turn[Session], ended: float, called: Collection[str]) -> None:
+        """A session's model replied at this time (unix seconds), when another gateway had the session. `called`: the
+        ids of those of its tool uses that a call was found for."""
+        if turn.said is None or turn.reply is None:
+            return
+        try:
+            said = turn.said[0].normal(turn.said[1])
+        except BadBody:
+            return
         uses = [use for use in said.tool_uses if use.id not in called]
-        known[1].append(Heard(turn, node, said.text.strip(), uses))
+        at = time.monotonic() - max(0.0, time.time() - ended)
+        self._keep(Heard(turn, turn.reply, said.text.strip(), uses, at, recalled=True))
+
+    def _keep(self, heard: Heard) -> None:
+        session = heard.turn.session
+        known = self._by_session.pop(session.id, None) or (session, deque[Heard](maxlen=MOST_REPLIES))
+        known[1].append(heard)
         self._by_session[session.id] = known
         while len(self._by_session) > MOST_SESSIONS:
             self._by_session.popitem(last=False)
@@ -101,12 +121,12 @@ class LastWords:
         return found
 
     def _taken(self, scope: bytes | None, is_it: Callable[[ToolUse], bool]) -> Session | None:
-        """Of those that asked just now, whoever asked first; else whoever asked last. A reply that its agent did not
-        wait for asks for nothing where another one may."""
+        """Of those that asked just now, whoever asked first; else whoever asked last. A reply that its agent may
+        not have asks for nothing where another one does."""
         found: tuple[Heard, ToolUse] | None = None
         since = time.monotonic() - AT_ONCE
         for session, heard in self._newest(scope):
-            if found is not None and found[0].turn.answered and heard.at < since:
+            if found is not None and found[0].sure and heard.at < since:
                 if heard is self._by_session[session.id][1][-1]:
                     break  # all others spoke before
                 continue
@@ -128,8 +148,8 @@ class LastWords:
 
 def _comes_before(older: Heard, newer: Heard, since: float) -> bool:
     """Whether an older reply that asks for the same call is the one that is meant."""
-    if older.turn.answered != newer.turn.answered:
-        return older.turn.answered
+    if older.sure != newer.sure:
+        return older.sure
     return since <= older.at < newer.at
 
 

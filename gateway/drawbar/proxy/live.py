@@ -298,9 +298,9 @@ class LiveSessions:
                 session.adopt(client.graph, client.tree, client.replies)
             called = {call.tool_use_id for call in past.tool_calls if call.tool_use_id is not None}
             for call in past.calls[-MOST_REPLIES:]:
-                turn = next((turn for turn in session.tree.given(call.reply or b"") if turn.call == call.id), None)
-                if turn is not None and turn.said is not None:
-                    self._words.note(turn, call.reply or b"", *turn.said, called)
+                for turn in session.tree.given(call.reply or b""):
+                    if turn.call == call.id:
+                        self._words.recall(turn, call.ended or call.started, called)
 
     async def stop(self) -> None:
         """Stop looking. What is open stays so: the next gateway on this store goes on with it."""

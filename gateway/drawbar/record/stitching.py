@@ -3,8 +3,7 @@
 A call follows the one whose request is the longest known beginning of its own. That the reply comes next is not asked
 for, since agents leave reasoning out of what they send back, or say a reply in other words: how much of it is there
 labels the edge. Where several calls had the same request (parallel agents that begin alike, a repetition), the one
-whose reply comes next is followed; else one of the same thread, where the same request failed before, that nothing
-follows yet, whose reply was waited for, that nothing answered follows yet; else the newest.
+whose reply comes next is followed; of several, one of the same thread, and the one that it is likeliest (`_likely`).
 
 What comes next may be a reply in other words: an agent that was cut off joins what it had to what came then, another
 one tells tool calls as text. Then the message is compared with the replies that may be meant; only then is any of them
@@ -67,11 +66,6 @@ class Turn(Generic[S]):
     @property
     def followed(self) -> bool:
         return bool(self.followers)
-
-    @property
-    def awaited(self) -> bool:
-        """No call that was answered, or may be, goes on from it yet."""
-        return all(turn.cut for turn in self.followers)
 
     @property
     def cut(self) -> bool:
@@ -230,15 +224,21 @@ class CallTree(Generic[S]):
 
 
 def _preferred(turns: Sequence[Turn[S]], thread: str | None, leaf: bytes | None = None) -> Turn[S]:
-    """`leaf`: the last node of the request that goes on. Asked again, it belongs where it failed."""
+    """`leaf`: the last node of the request that goes on."""
+    return max(enumerate(turns), key=lambda it: (it[1].thread == thread, _likely(it[1], leaf), it[0]))[1]
 
-    def rank(it: tuple[int, Turn[S]]) -> tuple[bool, bool, bool, bool, bool, int]:
-        at, turn = it
-        awaited = turn.awaited
-        again = awaited and any(later.leaf == leaf for later in turn.followers)
-        return turn.thread == thread, again, not turn.followed, not turn.cut, awaited, at
 
-    return max(enumerate(turns), key=rank)[1]
+def _likely(turn: Turn[S], leaf: bytes | None) -> int:
+    """How likely a request goes on from this call, and not from one that was asked and answered the same."""
+    same = [later for later in turn.followers if later.leaf == leaf]
+    awaited = all(later.cut for later in turn.followers)
+    if same and awaited:  # it failed here, and is asked again
+        return 5
+    if not turn.followed and not turn.cut:
+        return 4
+    if any(not later.followed for later in same):  # its answer may have been lost
+        return 3
+    return 2 if not turn.followed else 1 if awaited else 0
 
 
 def _edge(turn: Turn[S], dialect: Dialect, again: bytes | None) -> Edge:
