@@ -17,7 +17,7 @@ from drawbar.errors import StoreError
 from drawbar.record import sweeping
 from drawbar.record.filter import EVERYTHING, Filter, where
 from drawbar.record.pruning import SCORING, Planned, Pruning, planned
-from drawbar.record.rows import LiveScoringRow, Row, RunRow, ScoreRow
+from drawbar.record.rows import LiveScoringRow, RunRow, ScoreRow
 from drawbar.record.store import Store
 from drawbar.record.sweeping import GRACE
 
@@ -36,7 +36,6 @@ def _beside(name: str) -> ModuleType:
 
 
 pruned: Any = _beside("pruned")
-Rows = Callable[..., list[Row]]
 
 
 def prune(store: Store, *filters: Filter, now: float = LATER) -> Pruning:
@@ -44,6 +43,12 @@ def prune(store: Store, *filters: Filter, now: float = LATER) -> Pruning:
     for _ in pruning.steps(filters or (EVERYTHING,)):
         pass
     return pruning
+
+
+def take_small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("drawbar.record.freed.LONGEST", 0.0)
+    monkeypatch.setattr("drawbar.record.pruning._LEAST_SESSIONS", 1)
+    monkeypatch.setattr("drawbar.record.pruning._LEAST_ROWS", 1)
 
 
 def fill(store: Store, seed: int, sessions: int = 24) -> tuple[list[str], Filter]:
@@ -73,7 +78,7 @@ def test_what_others_need_stays_and_all_else_goes(store: Store, seed: int) -> No
 def test_small_steps_come_to_the_same(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("_PAGE", "_HELD"):
         monkeypatch.setattr(sweeping, name, 2)
-    monkeypatch.setattr("drawbar.record.freed.LONGEST", 0.0)
+    take_small_steps(monkeypatch)
     staying, going = fill(store, 7)
     before = pruned.told(store, staying)
     prune(store, going)
@@ -84,7 +89,7 @@ def test_small_steps_come_to_the_same(store: Store, monkeypatch: pytest.MonkeyPa
 def test_a_round_that_is_left_at_any_step_is_gone_on_with_by_the_next(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("drawbar.record.freed.LONGEST", 0.0)
+    take_small_steps(monkeypatch)
     step, steps = 0, 1
     while step < steps:
         staying, going = fill(store, 11, sessions=4)
@@ -100,7 +105,7 @@ def test_a_round_that_is_left_at_any_step_is_gone_on_with_by_the_next(
 
 
 def test_whoever_says_again_what_is_being_deleted_keeps_it(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("drawbar.record.freed.LONGEST", 0.0)
+    take_small_steps(monkeypatch)
     step, more = 0, True
     while more:
         store.write(pruned.session_rows("old", "abab"))
@@ -153,7 +158,7 @@ def test_a_transaction_that_builds_on_what_is_to_go_is_waited_for(
 
 
 def test_two_who_prune_beside_writers_lose_nothing(store_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("drawbar.record.freed.LONGEST", 0.001)
+    take_small_steps(monkeypatch)
     stores = [Store.open(store_url) for _ in range(4)]
     written: dict[str, Any] = {}
     troubles: list[BaseException] = []
@@ -239,7 +244,7 @@ def test_scores_that_come_while_their_session_goes_go_too(store: Store) -> None:
 
 
 def test_a_session_of_many_calls_goes_in_many_steps(sqlite_store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("drawbar.record.freed.LONGEST", 0.0)
+    take_small_steps(monkeypatch)
     sqlite_store.write(pruned.session_rows("long", "ab" * 20))
     steps = 0
     for _ in Pruning(sqlite_store, now=lambda: LATER).steps([EVERYTHING]):

@@ -31,11 +31,12 @@ class Freed:
 class Pace:
     """How many rows a step takes, such that it takes as long as it should."""
 
-    def __init__(self, rows: int, most: int) -> None:
-        self.rows = rows
+    def __init__(self, least: int, most: int) -> None:
+        """With fewer rows than `least`, a step is as long for what each takes by itself."""
+        self.rows = least
         self.seconds = 0.0
         """How long the last step has taken."""
-        self._most = most
+        self._least, self._most = least, most
 
     @contextmanager
     def timed(self) -> Iterator[int]:
@@ -44,6 +45,6 @@ class Pace:
         yield self.rows
         self.seconds = time.monotonic() - began
         if self.seconds > LONGEST:
-            self.rows = max(1, self.rows // 2)
+            self.rows = max(self._least, self.rows // 2)
         elif self.seconds < LONGEST / 3:
             self.rows = min(self._most, self.rows * 2)

@@ -51,7 +51,9 @@ SCORING: Final = 7 * 86400.0
 """Seconds for which a session waits for the live scoring that it is due. After them, no gateway scores it any more."""
 RUNNING: Final = 86400.0
 """Seconds after its end for which a rollout stays whose run still goes on: it may be scored now."""
+_LEAST_SESSIONS: Final = 20
 _MOST_SESSIONS: Final = 100
+_LEAST_ROWS: Final = 200
 _MOST_ROWS: Final = 2_000
 _LITTLE: Final = (schema.health, schema.summary, schema.live_scoring, schema.newest_score, schema.label)
 """What goes with the session itself: a few rows of each, in the order in which writers write them."""
@@ -66,8 +68,8 @@ class Pruning:
 
     def __init__(self, store: Store, *, now: Callable[[], float] = time.time) -> None:
         self.freed = Freed()
-        self.pace = Pace(50, _MOST_ROWS)
-        self._leaving = Pace(5, _MOST_SESSIONS)
+        self.pace = Pace(_LEAST_ROWS, _MOST_ROWS)
+        self._leaving = Pace(_LEAST_SESSIONS, _MOST_SESSIONS)
         self._store = store
         self._fence = Fence(store, self.pace)
         self._now = now
@@ -89,17 +91,16 @@ class Pruning:
     def _leave(self, filter: Filter) -> Iterator[float]:
         session, last = schema.session, None
         while True:
-            with self._leaving.timed() as limit:
-                chosen = self._chosen(filter).order_by(session.c.ended, session.c.id).limit(limit)
-                if last is not None:
-                    chosen = chosen.where(tuple_(session.c.ended, session.c.id) > last)
-                with self._store.reading() as connection:
-                    page = connection.execute(chosen).all()
-                if page:
-                    self._let_go(self._chosen(filter).where(session.c.id.in_([row.id for row in page])))
-                    last = tuple_(literal(page[-1].ended), literal(page[-1].id))
+            chosen = self._chosen(filter).order_by(session.c.ended, session.c.id).limit(self._leaving.rows)
+            if last is not None:
+                chosen = chosen.where(tuple_(session.c.ended, session.c.id) > last)
+            with self._store.reading() as connection:
+                page = connection.execute(chosen).all()
             if not page:
                 return
+            with self._leaving.timed():
+                self._let_go(self._chosen(filter).where(session.c.id.in_([row.id for row in page])))
+            last = tuple_(literal(page[-1].ended), literal(page[-1].id))
             yield self._leaving.seconds
             yield from self._clear()
 
