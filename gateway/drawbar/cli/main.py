@@ -25,6 +25,7 @@ COMMANDS: Final = {
     "harness": "List and install harnesses that can run an agent.",
     "runs": "List the runs in a store.",
     "show": "Show a run's report, or a session as a person likes to read it.",
+    "watch": "Watch sessions as they work, end and are scored.",
     "sessions": "List sessions that a filter means, live ones and rollouts.",
     "stats": "Count sessions, tokens, cost and rewards, by any columns.",
     "score": "Score recorded sessions with a new or changed rubric.",

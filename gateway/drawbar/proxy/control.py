@@ -14,6 +14,7 @@
     PUT  /api/runs/{id}                    a RunRow -> {}
     GET  /api/runs/{id}                    -> a RunRow, of the one run whose id begins so
     GET  /api/runs/{id}/trajectories       {"trajectories": [...]}
+    GET  /api/watch?where=&interval=       what happens, as lines of JSON until the client leaves (`proxy.watching`)
     POST /api/complete                     a chat completions request -> its completion; outside any session, for judges
 
 Errors are {"error": {"message", "type", "code", ...}} as on the model side.
@@ -41,6 +42,7 @@ from drawbar.proxy.headers import NO_RETRY, client_keys
 from drawbar.proxy.spec_json import spec_from_json
 from drawbar.proxy.trajectory_json import trajectory_to_json
 from drawbar.proxy.upstream import UpstreamError
+from drawbar.proxy.watching import TooManyWatch, Watching
 from drawbar.record.feedback import found
 from drawbar.record.rows import RunRow, ScoreRow
 from drawbar.wire import CHAT
@@ -68,6 +70,7 @@ class Control:
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
+        self._watching = Watching(gateway)
 
     async def handle(self, client: Client, path: str) -> None:
         """One request; `path` is whole."""
@@ -87,10 +90,14 @@ class Control:
             await _say(client, 502, str(error), "tool_server_failed")
         except UpstreamError as error:
             await _say(client, error.status, str(error), error.cause)
+        except TooManyWatch as error:
+            await _say(client, 429, str(error), "too_many_watch")
         else:
-            await client.answer(200, [JSON], body)
+            if body is not None:
+                await client.answer(200, [JSON], body)
 
-    async def _answer(self, client: Client, method: str, path: str) -> bytes:
+    async def _answer(self, client: Client, method: str, path: str) -> bytes | None:
+        """What is answered; None: that was done already."""
         if path == "/healthz":
             return self._health()
         if (about := _FEEDBACK.fullmatch(path)) is not None and method == "POST":
@@ -114,6 +121,9 @@ class Control:
                 return await anyio.to_thread.run_sync(self._found_run, id)
             case "GET", ["runs", id, "trajectories"]:
                 return await anyio.to_thread.run_sync(self._trajectories, id)
+            case "GET", ["watch"]:
+                await self._watching.tell(client)
+                return None
             case "POST", ["complete"]:
                 return await self._complete(await self._body(client))
         raise _Refused(404, f"The control API has no {method} {path}.", "not_found")

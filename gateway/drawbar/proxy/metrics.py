@@ -16,6 +16,7 @@ from drawbar.wire import CHAT
 
 if TYPE_CHECKING:
     from drawbar.gateway import Gateway
+    from drawbar.record.recorder import Recorder
     from drawbar.telemetry.exposition import Now
 
 LONGEST_LAG: Final = 5.0
@@ -48,7 +49,7 @@ async def _now(gateway: Gateway) -> Now:
     scoring, alerting = gateway.scoring, gateway.alerting
     return Now(
         recorder_rows=gateway.recorder.pending,
-        recorder_lag=await _lag(gateway),
+        recorder_lag=await recorder_lag(gateway.recorder),
         recorder_failing=gateway.recorder.failing,
         recorder_lost=gateway.recorder.lost,
         recorder_spooled=gateway.recorder.spooled,
@@ -68,12 +69,12 @@ async def _now(gateway: Gateway) -> Now:
     )
 
 
-async def _lag(gateway: Gateway) -> float:
+async def recorder_lag(recorder: Recorder) -> float:
     """How long it takes until what is handed in now is durable."""
     began = time.monotonic()
     try:
         with anyio.fail_after(LONGEST_LAG):
-            await gateway.recorder.commit()
+            await recorder.commit()
     except (TimeoutError, StoreError):
         return LONGEST_LAG
     return time.monotonic() - began
