@@ -46,8 +46,11 @@ class Heard:
 
     @property
     def sure(self) -> bool:
-        """Its agent has it."""
-        return self.turn.answered and not self.recalled
+        """Its agent has it, and has not asked the same again."""
+        turn = self.turn
+        same = turn.session.tree.same(turn.leaf)
+        latest = next((later for later in reversed(same) if later.session is turn.session), turn)
+        return turn.answered and not self.recalled and latest is turn
 
 
 class LastWords:
