@@ -27,7 +27,7 @@ def test_of_several_that_see_a_change_one_writes_it(store: Store) -> None:
     assert (first.count(True), second.count(True)) == (1, 1)
     assert table.standings() == {"low": again}
     assert (table.standing("low"), table.standing("other")) == (again, None)
-    assert table.waiting() == 2
+    assert (table.waiting(["ops"], 5.0), table.waiting(["chat"], 5.0)) == (2, 0)
 
 
 def test_a_message_is_taken_by_one_and_by_another_when_that_one_is_gone(store: Store) -> None:
@@ -60,10 +60,13 @@ def test_what_waits_for_a_webhook_is_bounded_and_what_is_long_past_forgotten(sto
     table = AlertTable(store)
     many = [message(f"msg_{n:05}") for n in range(MOST_WAITING + 20)]
     assert table.change(FIRED, many)
-    assert table.waiting() == MOST_WAITING
+    assert table.waiting(["ops"], 5.0) == MOST_WAITING
     assert [each.id for each in table.due(["ops"], now=5.0)] == ["msg_00020"]
-    later = alerts.KEPT + 10.0
-    table.change(structs.replace(FIRED, revision=2), [message("msg_9", created=later)])
-    with store.reading() as connection:
-        kept = connection.exec_driver_sql("SELECT count(*) FROM alert_message WHERE state = 'failed'").scalar()
-    assert (kept, table.waiting()) == (0, MOST_WAITING)
+    late = alerts.STALE + 10.0
+    assert table.due(["ops"], now=late) == []
+    table.change(structs.replace(FIRED, revision=2), [message("msg_9", webhook="chat", created=late)])
+    [told] = [each for each in table.newest("low") if each.webhook == "ops"]
+    assert (told.state, told.error) == ("failed", "nobody delivered it within a day")
+    later = alerts.KEPT + 20.0
+    table.change(structs.replace(FIRED, revision=3), [message("msg_9a", webhook="chat", created=later)])
+    assert [each.webhook for each in table.newest("low")] == ["chat"]

@@ -58,6 +58,8 @@ def test_each_session_comes_once_in_its_order_with_what_is_known_of_it(
     assert [each.id for page in read(store, "user is null") for each in page.sessions] == ["s0"]
     assert [each.id for page in read(store, stretch=Stretch(6.0, 7.0)) for each in page.sessions] == ["s2", "s3"]
     assert sizes_of(store, EVERYTHING, by_columns("user"), ALL) == {("ada",): 4, (None,): 1}
+    assert sizes_of(store, EVERYTHING, (), ALL) == {(): 5}
+    assert sizes_of(store, EVERYTHING, (), Stretch(2e9, 3e9)) == {}
     assert still_open(store, EVERYTHING, ALL) == 1
 
 

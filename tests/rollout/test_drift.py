@@ -177,6 +177,7 @@ def test_open_sessions_and_further_groups_are_left_out_and_told(
 ) -> None:
     monkeypatch.setattr(drift_, "MOST_GROUPS", 2)
     monkeypatch.setattr(drift_, "MOST_NAMES", 2)
+    monkeypatch.setattr(drift_, "SESSIONS_TIMED", 20)
     for side in (0, 1):
         for n in range(24):
             add(side, model=f"m{n % 3 if n < 20 else 0}", tools=("a", "b", "c"))
@@ -186,9 +187,10 @@ def test_open_sessions_and_further_groups_are_left_out_and_told(
         store, BEFORE, AFTER, by=by_columns("model"), progress=lambda done, total: seen.append((done, total))
     )  # fmt: skip
     assert [group.by[0] for group in found.groups] == ["m0", "m1"]
-    assert found.remarks[-3:] == (
+    assert found.remarks[-4:] == (
         "1 sessions are still at work and left out.",
         "1 further groups, with fewer sessions, are left out.",
         "Some scores or tools are left out: at most 2 of each are compared.",
+        "Latencies are of the model calls of about 20 sessions on a side, by chance.",
     )
     assert seen[-1] == (48, 48)

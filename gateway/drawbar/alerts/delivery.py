@@ -83,7 +83,7 @@ class Delivery:
         """Begin a try for each webhook that is free and has something to be told."""
         waiting, webhooks = 0, self.webhooks
         for outbox in self._outboxes:
-            waiting += await self._ask(outbox.waiting)
+            waiting += await self._ask(outbox.waiting, list(webhooks), time.time())
             free = [name for name in webhooks if name not in self._busy]
             found = await self._ask(outbox.due, free, time.time()) if free else []
             for message in found:

@@ -24,8 +24,8 @@ class Outbox(Protocol):
     def settle(self, message: AlertMessage) -> None:
         """Note what became of an attempt."""
 
-    def waiting(self) -> int:
-        """How many messages wait."""
+    def waiting(self, webhooks: Collection[str], now: float) -> int:
+        """How many messages wait for these webhooks."""
 
 
 class MemoryOutbox:
@@ -59,5 +59,5 @@ class MemoryOutbox:
         else:
             self._messages.pop(message.id, None)
 
-    def waiting(self) -> int:
-        return len(self._messages)
+    def waiting(self, webhooks: Collection[str], now: float) -> int:
+        return sum(message.webhook in webhooks for message in list(self._messages.values()))

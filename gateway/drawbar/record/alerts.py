@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 from msgspec import structs
-from sqlalchemy import Connection, Insert, Update, and_, delete, exists, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Insert, Update, and_, delete, exists, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from drawbar.record.schema import WAITING, alert, alert_message
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 MOST_WAITING: Final = 500
 """Messages that wait for one webhook. Beyond them the oldest are given up."""
+STALE: Final = 86400.0
+"""Seconds after which a message is told nobody any more: its webhook was taken out of the configuration, or no gateway
+ran."""
 KEPT: Final = 30 * 86400.0
 """Seconds for which it is known what became of a message."""
 
@@ -103,15 +106,15 @@ class AlertTable:
             older.c.state == "waiting", older.c.alert == alert_message.c.alert,
             older.c.webhook == alert_message.c.webhook, older.c.id < alert_message.c.id,
         )  # fmt: skip
-        mine = and_(WAITING, alert_message.c.due <= now, alert_message.c.webhook.in_(list(webhooks)), ~before)
+        mine = and_(_fresh(webhooks, now), alert_message.c.due <= now, ~before)
         with self._store.reading() as connection:
             rows = connection.execute(select(alert_message).where(mine).order_by(alert_message.c.id).limit(100))
             return [AlertMessage(**row._mapping) for row in rows]
 
-    def waiting(self) -> int:
-        """How many messages wait."""
+    def waiting(self, webhooks: Collection[str], now: float) -> int:
+        """How many messages wait for these webhooks."""
         with self._store.reading() as connection:
-            return int(connection.execute(select(func.count()).where(WAITING)).scalar_one())
+            return int(connection.execute(select(func.count()).where(_fresh(webhooks, now))).scalar_one())
 
     def take(self, message: AlertMessage, until: float) -> AlertMessage | None:
         """The message, if it is ours to deliver until then; it counts as an attempt."""
@@ -145,6 +148,11 @@ def _changing(connection: Connection, after: Standing) -> Insert | Update:
     return sqlite.insert(alert).values(values).on_conflict_do_nothing(index_elements=[alert.c.name])
 
 
+def _fresh(webhooks: Collection[str], now: float) -> ColumnElement[bool]:
+    """What waits for these webhooks, and is still worth telling."""
+    return and_(WAITING, alert_message.c.webhook.in_(list(webhooks)), alert_message.c.created >= now - STALE)
+
+
 def _tidy(connection: Connection, webhooks: Collection[str], now: float) -> None:
     """Give up what waits beyond the bound, and forget what was long ago."""
     for webhook in webhooks:
@@ -154,5 +162,7 @@ def _tidy(connection: Connection, webhooks: Collection[str], now: float) -> None
         if first is not None:
             given_up = {"state": "failed", "error": f"more than {MOST_WAITING} messages wait for this webhook"}
             connection.execute(update(alert_message).where(mine, alert_message.c.id < first).values(given_up))
+    stale = {"state": "failed", "error": "nobody delivered it within a day"}
+    connection.execute(update(alert_message).where(WAITING, alert_message.c.created < now - STALE).values(stale))
     old = and_(alert_message.c.state != "waiting", alert_message.c.created < now - KEPT)
     connection.execute(delete(alert_message).where(old))

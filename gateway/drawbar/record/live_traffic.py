@@ -6,10 +6,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 from zlib import crc32
 
-import msgspec
 from sqlalchemy import Connection, Select, func, select, tuple_
 
 from drawbar.errors import ConfigurationError
@@ -61,7 +60,7 @@ def _stretch(option: str, text: str, now: float, end: float) -> Stretch:
     return found
 
 
-class LiveSession(msgspec.Struct, frozen=True, kw_only=True):
+class LiveSession(NamedTuple):
     """What a live session that has ended came to."""
 
     id: str
@@ -81,14 +80,9 @@ class LiveSession(msgspec.Struct, frozen=True, kw_only=True):
     """The values of the columns that it is told apart by."""
 
 
-class NewestScore(NamedTuple):
-    """The newest score of one name."""
-
-    name: str
-    value: float | None
-    weight: float
-    rubric: str
-    feedback: bool
+NewestScore: TypeAlias = tuple[str, float | None, float, str, bool]
+"""The newest score of one name: that name, its value, its weight, the version of its rubric, and whether people gave
+it. A plain tuple, as the driver gives it: there are very many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +97,7 @@ class Page:
     """How often it called each tool."""
 
 
-_COLUMNS: Final = tuple(name for name in LiveSession.__struct_fields__ if name != "by")
+_COLUMNS: Final = LiveSession._fields[:-1]
 
 
 def sizes_of(store: Store, filter: Filter, by: Sequence[By], stretch: Stretch) -> dict[tuple[Any, ...], int]:
@@ -111,7 +105,7 @@ def sizes_of(store: Store, filter: Filter, by: Sequence[By], stretch: Stretch) -
     named = [column.value.label(f"by_{number}") for number, column in enumerate(by)]
     each = _among(select(session.c.id, *named), filter, stretch).subquery()
     groups = [each.c[column.name] for column in named]
-    query = select(*groups, func.count()).group_by(*groups)
+    query = select(*groups, func.count()).select_from(each).group_by(*groups)
     with store.reading() as connection:
         return {tuple(values): count for *values, count in connection.execute(query) if count}
 
@@ -158,20 +152,21 @@ def _sessions(
     assert user is not None
     known = {"user": user(None), "health": HEALTH, **SUMS}
     columns = [known[name] if name in known else session.c[name] for name in _COLUMNS]
-    query = _among(select(*columns, *(column.value for column in by)), filter, stretch)
+    left = stretch if last is None else Stretch(last.started, stretch.end)  # no index would skip the pages before
+    query = _among(select(*columns, *(column.value for column in by)), filter, left)
     if last is not None:
         query = query.where(tuple_(session.c.started, session.c.id) > tuple_(last.started, last.id))
     for values in _rows(connection, query.order_by(session.c.started, session.c.id).limit(PAGE)):
-        own = dict(zip(_COLUMNS, values, strict=False))
-        yield LiveSession(**own, by=tuple(values[len(_COLUMNS) :]))
+        own, by_values = values[: len(_COLUMNS)], values[len(_COLUMNS) :]
+        yield LiveSession._make((*own, by_values))
 
 
 def _complete(connection: Connection, page: Page, timed: float) -> None:
     ids = [each.id for each in page.sessions]
     score = newest_score.c
     scores = select(score.session, score.name, score.value, score.weight, score.rubric_version, score.feedback)
-    for id, *values in _rows(connection, scores.where(score.session.in_(ids))):
-        page.scores[id].append(NewestScore(*values))
+    for row in _rows(connection, scores.where(score.session.in_(ids))):
+        page.scores[row[0]].append(row[1:])
     some = ids if timed >= 1 else [id for id in ids if crc32(id.encode()) < timed * 2**32]
     answered = call.c.session.in_(some) & (call.c.status == "answered") & call.c.ended.is_not(None)
     for id, latency in _rows(connection, select(call.c.session, call.c.ended - call.c.started).where(answered)):

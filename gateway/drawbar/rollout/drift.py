@@ -25,7 +25,7 @@ LEVEL: Final = 0.05
 MOST_GROUPS: Final = 20
 MOST_NAMES: Final = 50
 """Of scores, and of tools, that are compared in one group: they come from outside."""
-SESSIONS_TIMED: Final = 20_000
+SESSIONS_TIMED: Final = 10_000
 """On each side, whose model calls make the latencies: all, or, of more sessions, so many by chance."""
 MOST_LINKS: Final = 200_000
 """Sessions that continue others, of which it is remembered which the first was."""
@@ -136,7 +136,10 @@ def drift(
             done += len(page.sessions)
             progress(done, total)
     working = still_open(store, filter, before) + still_open(store, filter, after)
-    return _tested(before, after, by, groups, _remarks(groups, len(sizes) - len(wanted), working))
+    remarks = _remarks(groups, len(sizes) - len(wanted), working)
+    if any(each.total() > SESSIONS_TIMED for each in found):
+        remarks.append(f"Latencies are of the model calls of about {SESSIONS_TIMED:,} sessions on a side, by chance.")
+    return _tested(before, after, by, groups, remarks)
 
 
 def _tested(
