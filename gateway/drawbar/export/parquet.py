@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
+
+import orjson
 
 from drawbar.errors import ConfigurationError
 from drawbar.export.draft import Draft
@@ -31,7 +33,12 @@ class ParquetFile:
         self._pyarrow = pyarrow
         self._columns = dict(columns)
         self._losses = losses
-        self._schema = pyarrow.schema([(name, _type(column, pyarrow)) for name, column in columns.items()])
+        features = {name: _feature(column) for name, column in columns.items()}
+        told = {"huggingface": orjson.dumps({"info": {"features": features}}).decode()}
+        texts, marked = pyarrow.string(), pyarrow.json_()
+        self._plain = pyarrow.schema([(name, _type(column, pyarrow, texts)) for name, column in columns.items()])
+        fields = [(name, _type(column, pyarrow, marked)) for name, column in columns.items()]
+        self._schema = pyarrow.schema(fields, metadata=told)
         self._sink = pyarrow.PythonFile(_Writable(draft), mode="w")
         self._writer = pyarrow.parquet.ParquetWriter(self._sink, self._schema, compression=_CODECS[compression])
         self._rows: list[Row] = []
@@ -49,7 +56,8 @@ class ParquetFile:
         self._writer.close()
 
     def _group(self, rows: Sequence[Row]) -> None:
-        self._writer.write_table(self._pyarrow.Table.from_pylist(list(rows), schema=self._schema))
+        table = self._pyarrow.Table.from_pylist(list(rows), schema=self._plain)
+        self._writer.write_table(table.cast(self._schema))  # its maker of tables does not know the type of JSON
 
     def _fit(self, value: Any, column: Column) -> Any:
         """A value as its column has it. Raises `KeyError` for a field that no column has: nothing is left out."""
@@ -84,16 +92,27 @@ class _Writable:
         self.closed = True
 
 
-def _type(column: Column, pyarrow: Any) -> Any:
+def _type(column: Column, pyarrow: Any, json: Any) -> Any:
     if isinstance(column, list):
-        return pyarrow.list_(_type(column[0], pyarrow))
+        return pyarrow.list_(_type(column[0], pyarrow, json))
     if isinstance(column, dict):
-        return pyarrow.struct([(name, _type(inner, pyarrow)) for name, inner in column.items()])
-    made: Mapping[str, Callable[[], Any]] = {
-        "text": pyarrow.string, "json": pyarrow.string, "true or false": pyarrow.bool_, "number": pyarrow.float64,
-        "whole number": pyarrow.int64,
-    }  # fmt: skip
-    return made[column]()
+        return pyarrow.struct([(name, _type(inner, pyarrow, json)) for name, inner in column.items()])
+    return {
+        "text": pyarrow.string(), "json": json, "true or false": pyarrow.bool_(), "number": pyarrow.float64(),
+        "whole number": pyarrow.int64(),
+    }[column]  # fmt: skip
+
+
+def _feature(column: Column) -> Any:
+    """A column's type in the words of `datasets`, which thus knows what text is JSON, and reads it as what it was."""
+    if isinstance(column, list):
+        return {"feature": _feature(column[0]), "_type": "List"}
+    if isinstance(column, dict):
+        return {name: _feature(inner) for name, inner in column.items()}
+    if column == "json":
+        return {"_type": "Json"}
+    dtype = {"text": "string", "true or false": "bool", "number": "float64", "whole number": "int64"}[column]
+    return {"dtype": dtype, "_type": "Value"}
 
 
 def _json(value: Any) -> str:
