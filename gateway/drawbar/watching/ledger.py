@@ -120,7 +120,7 @@ class Account:
                 if call.ended is None:
                     if now - call.started < FORGOTTEN:
                         break
-                    call = call._replace(ended=call.started)
+                    call, self.known = call._replace(ended=call.started), None
                 elif now - call.ended < SETTLED:
                     break
                 (self.settled.add_tool if kind else self.settled.add)(call)

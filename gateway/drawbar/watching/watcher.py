@@ -94,7 +94,8 @@ class Watcher:
         self._ended: dict[str, _Row] = {}
         self._taken: dict[str, float] = {}
         """When sessions ended that were taken in already, as far back as is looked again."""
-        self._last = 0.0
+        self._last: float | None = None
+        """When the last of them ended; None: nobody has looked yet."""
         self._summaries: dict[str, _Summary] = {}
         self._told: dict[str, Watched] = {}
         self._made: dict[str, tuple[Any, ...]] = {}
@@ -138,10 +139,10 @@ class Watcher:
 
     def _take_ended(self, connection: Connection, condition: ColumnElement[bool] | None) -> set[str]:
         """Take in those that ended since the last look, and forget those before; the ids of those that are new."""
-        first, since = not self._last, self._last - _AGAIN[condition is not None]
+        since = (self._last or 0.0) - _AGAIN[condition is not None]
         newest = select(_SESSION.c.id).where(_SESSION.c.ended >= since)
         newest = newest.order_by(_SESSION.c.ended.desc(), _SESSION.c.id.desc())
-        limit = self._most_ended if first else _BURST
+        limit = self._most_ended if self._last is None else _BURST
         among = newest.limit(limit if condition is None else _AMONG).subquery()
         query = _sessions(condition).where(_SESSION.c.id.in_(select(among.c.id)))
         found = map(_Row._make, connection.execute(query.order_by(_SESSION.c.ended.desc()).limit(limit)))
