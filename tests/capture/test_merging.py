@@ -47,6 +47,8 @@ def test_the_session_that_somebody_corrected_stands_for_the_others_then_the_best
         ({"system": "You work in a shop for shoes."}, {"system": "Du bist ein Pirat und sprichst auch so."}),
         ({"user_turns": ("Thanks!",)}, {"user_turns": ("No, another parcel: the one with the garden chairs in it.",)}),
         ({"environment": "shop"}, {"environment": "bank"}),
+        ({"answer": "yes", "answer_source": "task"}, {"answer": "no", "answer_source": "task"}),
+        ({"info": {"level": 1}}, {"info": {"level": 2}}),
         (
             {"opening": ({"role": "user", "content": [{"type": "text", "text": ASKED}, {"image_url": "data:1"}]},)},
             {"opening": ({"role": "user", "content": [{"type": "text", "text": ASKED}, {"image_url": "data:2"}]},)},
@@ -57,7 +59,7 @@ def test_the_session_that_somebody_corrected_stands_for_the_others_then_the_best
         ),
     ],
 )
-def test_another_number_prompt_turn_place_or_picture_is_another_task(
+def test_another_number_prompt_turn_place_answer_or_picture_is_another_task(
     one: dict[str, Any], other: dict[str, Any]
 ) -> None:
     assert len(merged([candidate("a", **{"asked": ASKED, **one}), candidate("b", **{"asked": ASKED, **other})])) == 2

@@ -7,7 +7,8 @@ Two candidates are the same task if they are in the same environment and
   order number, another amount or another date is another task, however long the text around it;
 - their system prompts are alike, and so is the conversation before the request, if there is any. These may differ in
   numbers: agents put the time of day and their own version there;
-- they show the same images and files, if any.
+- they show the same images and files, if any, and where they were rollouts, their tasks had the same reference answer
+  and the same `info`.
 """
 
 from __future__ import annotations
@@ -82,8 +83,8 @@ class _Asked:
     """The conversation before the request: alike."""
     system: str
     """Alike."""
-    shown: bytes
-    """Digest of images and files: the same."""
+    fixed: bytes
+    """Digest of what must be the same."""
 
 
 def _by_task(candidates: Sequence[Candidate], threshold: float, grouped: Groups) -> list[list[int]]:
@@ -93,7 +94,7 @@ def _by_task(candidates: Sequence[Candidate], threshold: float, grouped: Groups)
     apart: dict[Hashable, list[int]] = defaultdict(list)
     for at, (candidate, each) in enumerate(zip(candidates, asked, strict=True)):
         numbers = frozenset(_NUMBER.findall(plain(each.said)))
-        apart[candidate.environment, numbers, before[at], system[at], each.shown].append(at)
+        apart[candidate.environment, numbers, before[at], system[at], each.fixed].append(at)
     return sorted(
         [places[at] for at in group]
         for places in apart.values()
@@ -110,11 +111,13 @@ def _asked(candidate: Candidate) -> _Asked:
     turns = candidate.opening
     request = max((at for at, turn in enumerate(turns) if turn.get("role") == "user"), default=len(turns))
     before = [dump({**turn, "content": words(turn)}, sort=True) for turn in (*turns[:request], *turns[request + 1 :])]
+    parts = [part for turn in (*turns, *candidate.user_turns) for part in _parts(turn)]
+    fixed = [parts, dict(candidate.info), candidate.answer if candidate.answer_source == "task" else None]
     return _Asked(
         said="\n".join([candidate.request, *map(words, candidate.user_turns)]),
         before=b"\n".join(before).decode(),
         system=candidate.system or "",
-        shown=digest(*(dump(part, sort=True) for turn in (*turns, *candidate.user_turns) for part in _parts(turn))),
+        fixed=digest(dump(fixed, sort=True)),
     )
 
 
