@@ -44,9 +44,19 @@ def test_a_file_that_is_there_is_not_written_over_unless_told_so(drawbar: Drawba
     refused = drawbar("export", "trl", "-o", "a.jsonl")
     assert (refused.status, "there already" in refused.err) == (2, True)
     assert (tmp_path / "a.jsonl").read_text() == "mine"
-    told = drawbar("export", "trl", "-o", "a.jsonl", "--force", "--json", "--license", "yes=MIT").json
+    told = drawbar("export", "trl", "-o", "a.jsonl", "--force", "--json").json
     assert (told["rows"], told["file"]) == (4, "a.jsonl")
-    assert set(json.loads((tmp_path / "a.jsonl.manifest.json").read_text())["licenses"].values()) <= {"MIT", None}
+    assert len(_lines(tmp_path / "a.jsonl")) == 4
+
+
+def test_a_manifest_says_the_licences_of_models_as_configured_or_told(
+    drawbar: Drawbar, run: str, tmp_path: Path
+) -> None:
+    (tmp_path / "drawbar.toml").write_text('[licenses]\n"*" = "Apache-2.0"\n')
+    for more, licence in ((), "Apache-2.0"), (("--license", "yes=MIT"), "MIT"):
+        drawbar("export", "trl", "-o", "a.jsonl", "--force", "--config", "drawbar.toml", *more)
+        said = json.loads((tmp_path / "a.jsonl.manifest.json").read_text())["licenses"]
+        assert list(said.values()) == [licence]
 
 
 def test_a_dry_run_shows_counts_lengths_and_rows_and_writes_nothing(drawbar: Drawbar, run: str, tmp_path: Path) -> None:

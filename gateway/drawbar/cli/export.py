@@ -77,6 +77,9 @@ def export(
         _option("--license", metavar="MODEL=LICENCE", help="Of a model's words, for the manifest; * for all others. "
                 "Repeatable."),
     ] = None,
+    config: Annotated[
+        Path | None, _option("--config", envvar="DRAWBAR_CONFIG", help="A drawbar.toml: its licenses.", dir_okay=False)
+    ] = None,
     force: Annotated[bool, _option("--force", help="Write over a file that is there.")] = False,
     dry_run: Annotated[
         bool, _option("--dry-run", help="Write nothing: show counts, lengths and three rows.")
@@ -105,7 +108,7 @@ def export(
         if output is None:
             raise ConfigurationError("Say where to write it: -o FILE.jsonl (or --dry-run to see what it would be).")
         _write(
-            source, wanted, _target(output, compress, wanted, force), pairs(license, "--license"), explain, json, quiet
+            source, wanted, _target(output, compress, wanted, force), _licenses(config, license), explain, json, quiet
         )
 
 
@@ -134,6 +137,14 @@ def _wanted(
         limit=limit,
         seed=seed,
     )
+
+
+def _licenses(config: Path | None, given: list[str] | None) -> dict[str, str]:
+    """Of models' words: those of the configuration, and before them those of the command line."""
+    from drawbar.config.reading import read_configuration
+
+    configured = {} if config is None else read_configuration(config).configuration.licenses
+    return {**configured, **pairs(given, "--license")}
 
 
 def _target(output: Path, compress: str | None, wanted: Wanted, force: bool) -> Target:

@@ -192,6 +192,10 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     webhooks: dict[str, WebhookTable] = {}
     alerts: dict[str, AlertTable] = {}
     alert_interval: Annotated[Seconds, Meta(description="Seconds between looks at the alerts.")] = 10.0
+    licenses: Annotated[
+        dict[str, str],
+        Meta(description="Under which licence models' words are, by upstream/model, either of both or *: for exports."),
+    ] = {}
     otel: Annotated[
         bool, Meta(description="Send traces to where OTEL_EXPORTER_OTLP_ENDPOINT leads (drawbar[otel]).")
     ] = False
