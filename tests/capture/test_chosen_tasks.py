@@ -69,6 +69,24 @@ def test_what_is_redacted_is_the_same_placeholder_everywhere_and_is_reported(
     assert (drift["hits"], drift["misses"]) == (1, 0)
 
 
+def test_a_review_takes_tasks_away_or_leaves_everything_as_it_was(
+    drawbar: Drawbar, record: Record, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record(two_users)
+    alone = drawbar("capture", "desk", "-o", "env", "--review")
+    assert (alone.status, "A review needs a terminal" in alone.err) == (2, True)
+    left: list[Any] = [None, [], None]
+    monkeypatch.setattr("drawbar.capture.review_terminal.review", lambda candidates, path, console: left.pop(0))
+    unfinished = drawbar("capture", "desk", "-o", "env", "--review")
+    assert unfinished.status == 1
+    assert "env.review.jsonl" in unfinished.err
+    assert "dropped every task" in drawbar("capture", "desk", "-o", "env", "--review").err
+    assert not Path("env").exists()
+    monkeypatch.setattr("drawbar.capture.review_terminal.review", lambda candidates, path, console: candidates[:1])
+    assert "3 dropped in the review" in drawbar("capture", "desk", "-o", "env", "--review").out
+    assert len(tasks("env")) == 1
+
+
 def test_a_sample_is_the_same_for_the_same_seed(drawbar: Drawbar, record: Record) -> None:
     record(two_users)
     for folder in ("one", "two"):

@@ -41,6 +41,12 @@ def capture(
     everything: Annotated[
         bool, _option("--all", help="Also sessions with defects, without an answer, or under way.")
     ] = False,
+    review: Annotated[
+        bool,
+        _option(
+            "--review", panel=_TASKS, help="Walk through them first: keep, drop, edit. Decisions are kept beside DIR."
+        ),
+    ] = False,
     redact: Annotated[
         list[str] | None,
         _option("--redact", metavar="NAME=PATTERN", help="What else becomes <NAME_1>, <NAME_2>, ... Repeatable."),
@@ -55,7 +61,7 @@ def capture(
             "--config",
             envvar="DRAWBAR_CONFIG",
             dir_okay=False,
-            help="Whose [redaction] patterns apply again. Default: drawbar.toml, where there is one.",
+            help="Whose `redaction` patterns apply again. Default: drawbar.toml, where there is one.",
         ),
     ] = None,
     environment: Annotated[
@@ -148,6 +154,8 @@ def capture(
         _must_have_tasks(work)
         _choose(work, near, sample, stratify)
         _redact(work, names)
+        if review:
+            _review(work, folder.with_name(f"{folder.name}.review.jsonl"))
         sides = [work.captured()] if share is None else _sides(work, share, near)
         if not dry_run:
             _write(folder, sides, str(output), force)
@@ -252,6 +260,20 @@ def _redact(work: Capturing, names: Pseudonyms | None) -> None:
     if names is not None:
         work.take(lambda candidates: pseudonymised(candidates, names))
         work.redactions = names.report()
+
+
+def _review(work: Capturing, journal: Path) -> None:
+    from rich.console import Console
+
+    from drawbar.capture.review_terminal import review
+
+    kept = review(work.candidates, journal, Console(stderr=True))
+    if kept is None:
+        note(f"The review is not finished, and nothing was written. The same command goes on from {journal}.")
+        raise typer.Exit(1)
+    if not kept:
+        raise ConfigurationError(f"The review dropped every task. Its decisions stand in {journal}.")
+    work.take(lambda _: kept, "dropped in the review")
 
 
 def _sides(work: Capturing, share: float, near: float) -> list[Captured]:
