@@ -100,6 +100,11 @@ class Recorder:
         self._kept: list[_Item] = []  # the thread's alone
 
     @property
+    def store(self) -> Store:
+        """Where it all goes."""
+        return self._store
+
+    @property
     def pending(self) -> int:
         """Rows that wait to be written; one with a large body counts as several."""
         return self._pending

@@ -21,7 +21,16 @@ from drawbar.errors import StoreError, UnknownName
 from drawbar.record import database, health, load, migrations, schema, select_groups, view
 from drawbar.record import select as select_
 from drawbar.record.filter import EVERYTHING, Filter
-from drawbar.record.rows import AnswerRow, HealthRow, LiveScoringRow, Row, RunRow, ScoreRow, SessionRow
+from drawbar.record.rows import (
+    AnswerRow,
+    HealthRow,
+    LiveScoringRow,
+    Row,
+    RunRow,
+    ScoreRow,
+    SessionRow,
+    ToolCallRow,
+)
 from drawbar.record.select import Clause, Overview
 from drawbar.record.select_groups import By, Sums
 from drawbar.record.writer import Writer
@@ -270,6 +279,13 @@ class Store:
     def shared(self) -> bool:
         """Whether other machines may use it too."""
         return self._engine.dialect.name != "sqlite"
+
+    def tool_calls(self, session: str) -> list[ToolCallRow]:
+        """A session's tool calls, in the order in which they began."""
+        table = schema.tool_call
+        query = select(table).where(table.c.session == session).order_by(table.c.started, table.c.id)
+        with self._reading() as connection:
+            return list(load.structs(connection, ToolCallRow, query))
 
     def ended_calls(self, session: str) -> list[str]:
         """The ids of a session's calls that are over."""

@@ -74,6 +74,7 @@ class Calls:
         """The result as the agent gets it, durable by then. Raises `StoreError` when it could not be recorded."""
         route = toolset.routes.get(name) if isinstance(name := params.get("name"), str) else None
         row = _intent(session, route, params)
+        session.known.add(row.id)
         await self._write(self._recorder.post, row)
         try:
             if route is None:

@@ -6,31 +6,33 @@ It knows sessions, toolsets and how an answer is sent; what a call does is in `c
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Collection
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
 
-import anyio
 import orjson
 
 from drawbar.errors import ConfigurationError, StoreError, ToolServerError
 from drawbar.tools import protocol
 from drawbar.tools.answer import Answer, Companion, send_accepted, send_json
-from drawbar.tools.calls import Calls, Cancellation, caller_of
+from drawbar.tools.calls import Calls, caller_of
+from drawbar.tools.cassettes.resuming import Resuming
 from drawbar.tools.cassettes.verdict import Replayed, replayed
 from drawbar.tools.era import Refusal, check_mirrored, check_modern, dress, is_modern
 from drawbar.tools.guard import Rejected, check_origin, read_body
-from drawbar.tools.pool import Pool, close_all
+from drawbar.tools.pool import Pool
 from drawbar.tools.protocol import Json
 from drawbar.tools.quirks import suited
-from drawbar.tools.toolset import Member, Toolset
+from drawbar.tools.seat import Seat
+from drawbar.tools.toolset import Toolset
 from drawbar.wire.dialect import BadBody
 from drawbar.wire.tolerant import load_whole
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
+    from drawbar.environment import Environment
     from drawbar.record.recorder import Recorder
     from drawbar.sessions import Session
 
@@ -46,54 +48,6 @@ _LISTS: Final = {
 
 _QUICK = 0.05
 """Seconds for which nobody watches whether the client of a call is still there."""
-_LEAVING = 5.0
-"""Seconds that the calls of a session which is closed have to end."""
-
-
-@dataclass(slots=True)
-class _Seat:
-    """One session's place at the tool side."""
-
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    toolset: Toolset | None = None
-    own: Sequence[Member] = ()
-    running: dict[int | str, list[Cancellation]] = field(default_factory=dict)
-    """Calls under way, by the request ids that clients gave them."""
-    idle: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set while nothing runs."""
-    closed: bool = False
-    client: str | None = None
-    """What the session's last client of the handshake era calls itself."""
-
-    def __post_init__(self) -> None:
-        self.idle.set()
-
-    def begin(self, id: int | str) -> Cancellation:
-        """A call begins; the way to end it early."""
-        stop = Cancellation()
-        self.running.setdefault(id, []).append(stop)
-        self.idle.clear()
-        return stop
-
-    def end(self, id: int | str, stop: Cancellation) -> None:
-        """A call has ended, and is recorded."""
-        same = self.running[id]
-        same.remove(stop)
-        if not same:
-            del self.running[id]
-        if not self.running:
-            self.idle.set()
-
-    async def vacate(self) -> None:
-        """Cancel what runs, wait until it is recorded, and close the session's own servers."""
-        for running in list(self.running.values()):
-            for stop in running:
-                stop.cancel("cancelled")
-        with anyio.move_on_after(_LEAVING):
-            await self.idle.wait()
-        async with self.lock:
-            self.closed = True
-            await close_all(self.own)
 
 
 @dataclass(slots=True)
@@ -101,7 +55,7 @@ class _Request:
     """One JSON-RPC request on its way through."""
 
     session: Session
-    seat: _Seat
+    seat: Seat
     body: Json
     headers: dict[str, str]
     modern: bool
@@ -133,7 +87,9 @@ class ToolSide:
     ) -> None:
         self._calls = Calls(recorder, strict=strict)
         self._pool = Pool(recorder.redacted)
-        self._seats: dict[str, _Seat] = {}
+        self._recorder = recorder
+        self._resuming = Resuming()
+        self._seats: dict[str, Seat] = {}
         self._max_body = max_body_bytes
         self._ping = ping
         self._allowed_hosts = frozenset(allowed_hosts)
@@ -153,9 +109,17 @@ class ToolSide:
 
     async def close(self, session: Session) -> None:
         """End what the session had for itself. Its calls that still run are cancelled, and recorded as such."""
-        seat = self._seats.pop(session.id, None)
-        if seat is not None:
+        if not self._resuming.knows(session):
+            with suppress(StoreError):  # what it was like is then told without what was before
+                await self._catch_up(session, session.environment)
+        self._resuming.forget(session)
+        if (seat := self._seats.pop(session.id, None)) is not None:
             await seat.vacate()
+
+    async def _catch_up(self, session: Session, environment: Environment | None) -> None:
+        """Let the cassettes know what a session has asked before this gateway knew it. Raises `StoreError`."""
+        if environment is not None and (decks := self._pool.decks_of_servers(environment)):
+            await self._resuming.catch_up(self._recorder.store, session, caller_of(session), decks)
 
     def replayed(self, session: Session) -> Replayed | None:
         """What a session that ends had of cassettes; None: it has nothing to do with any."""
@@ -287,19 +251,20 @@ class ToolSide:
         try:
             caller = await request.owner(request.params) if request.owner is not None else None
             caller = caller or request.session
+            await self._catch_up(caller, request.session.environment)
             shown = await self._calls.run(caller, toolset, request.params, request.answer.progress, stop)
             return suited(shown, request.seat.client)
         finally:
             request.seat.end(id, stop)
             await companion.dismiss()
 
-    def _seat(self, session: Session) -> _Seat:
+    def _seat(self, session: Session) -> Seat:
         seat = self._seats.get(session.id)
         if seat is None:
-            seat = self._seats[session.id] = _Seat()
+            seat = self._seats[session.id] = Seat()
         return seat
 
-    async def _toolset(self, session: Session, seat: _Seat) -> Toolset:
+    async def _toolset(self, session: Session, seat: Seat) -> Toolset:
         if seat.toolset is not None:
             return seat.toolset
         async with seat.lock:
@@ -313,7 +278,7 @@ class ToolSide:
             return seat.toolset
 
 
-async def _take_notification(seat: _Seat, body: Json, modern: bool, headers: dict[str, str], send: Send) -> None:
+async def _take_notification(seat: Seat, body: Json, modern: bool, headers: dict[str, str], send: Send) -> None:
     """Take what has no answer. A handshake-era cancellation is obeyed if it can mean one running call alone.
 
     Request ids are unique only within a client's connection, and a session may have many.

@@ -57,6 +57,11 @@ class Pool:
             await close_all(own)
             raise
 
+    def decks_of_servers(self, environment: Environment) -> Mapping[str, Deck]:
+        """The cassettes of an environment that stand in for servers, by these."""
+        shared = self._environments.get(id(environment))
+        return {} if shared is None else shared.decks
+
     def decks(self, environment: Environment) -> list[Deck]:
         """The cassettes that answer for servers of an environment whose sessions were opened here."""
         shared = self._environments.get(id(environment))
@@ -107,7 +112,8 @@ class Pool:
         if self._http is None:
             from aiohttp import ClientSession, DummyCookieJar, TCPConnector
 
-            self._http = ClientSession(connector=TCPConnector(limit=0), cookie_jar=DummyCookieJar())
+            connector = TCPConnector(limit=0, keepalive_timeout=_IDLE_CONNECTION)
+            self._http = ClientSession(connector=connector, cookie_jar=DummyCookieJar())
         return self._http
 
 

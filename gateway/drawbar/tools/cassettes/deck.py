@@ -10,6 +10,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Self
 
+import msgspec
+
 from drawbar.errors import ConfigurationError
 from drawbar.record.redaction import Redact
 from drawbar.tools.cassettes.counting import Counting
@@ -97,6 +99,26 @@ class Deck:
     def asked_live(self, server: str, request: ToolRequest) -> None:
         """The live server is asked for what no recording has."""
         self._seat(request.caller).drift.asked_live(self._label(server, request.tool))
+
+    def asked_before(self, server: str, request: ToolRequest, cause: str | None, answer: bytes | None) -> None:
+        """A session that comes from another gateway, or from before a restart, made this call there: it came to
+        `answer` (JSON), or to nothing, why `cause` says."""
+        if self.find(server, request) is not None:
+            return
+        if self.cassette.mode != "fall-through" or cause == "cassette_missed":
+            self.missed(server, request, "no recorded call is like it")
+            return
+        self.asked_live(server, request)
+        if answer is not None:
+            caller = request.caller
+            self.learn(
+                server,
+                Recording(
+                    server=self.recorded_name(server), tool=request.tool, arguments=dict(request.arguments),
+                    session=caller.session, task=caller.task, rollout=caller.rollout, attempt=caller.attempt,
+                    write=False, result=msgspec.Raw(answer),
+                ),
+            )  # fmt: skip
 
     def learn(self, server: str, recording: Recording) -> None:
         """The live server's answer answers from now on, too."""
