@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import orjson
 import pytest
 
@@ -30,6 +31,12 @@ def test_a_call_needs_a_tool_its_arguments_and_an_answer(tmp_path: Path) -> None
     header, (call,) = read(file_of(tmp_path, HEADER, LINE))
     assert header.tools("shop") == [{"name": "get"}]
     assert (call.tool, call.arguments, call.answer) == ("get", {"id": 1}, {"content": []})
+
+
+def test_a_call_that_failed_is_written_without_a_result(tmp_path: Path) -> None:
+    failed = Recording(tool="get", arguments={}, result=msgspec.Raw(b""), error={"cause": "timed_out"})
+    write(tmp_path / "new.jsonl", new_header({}), [failed])
+    assert [call.error for call in read(tmp_path / "new.jsonl")[1]] == [{"cause": "timed_out"}]
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import anyio
 from anyio import to_thread
@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 
     from drawbar.environment import Environment
     from drawbar.record.redaction import Redact
+
+_IDLE_CONNECTION: Final = 4.0
+"""Seconds for which a connection to a server is kept without use. Many servers (uvicorn, Node) close theirs after five,
+and a call that was just sent then has failed, although nobody may call it again."""
 
 
 class Pool:

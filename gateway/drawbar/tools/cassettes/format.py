@@ -113,6 +113,8 @@ _KNOWN: Final = {"drawbar_cassette", "environment", "servers", "recorded", "gene
 
 def to_line(recording: Recording) -> bytes:
     """One line, its end included."""
+    if not bytes(recording.result):
+        recording = msgspec.structs.replace(recording, result=NOTHING)  # no other one is left out
     return _ENCODER.encode(recording) + b"\n"
 
 
