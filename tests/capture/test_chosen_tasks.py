@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.capture.conftest import Office, document, tasks
+from tests.capture.conftest import LOOK_UP, Office, document, tasks
 from tests.cli.conftest import Ended
 
 Drawbar = Callable[..., Ended]
@@ -67,6 +67,27 @@ def test_what_is_redacted_is_the_same_placeholder_everywhere_and_is_reported(
     with_models("env")
     (drift,) = drawbar("run", "env", "--model", "desk", "--json").json["cassettes"]
     assert (drift["hits"], drift["misses"]) == (1, 0)
+
+
+def test_tools_and_the_query_are_redacted_like_the_sessions(drawbar: Drawbar, record: Record) -> None:
+    async def work(office: Office) -> None:
+        agent = office.agent(headers={"x-drawbar-user": "ada@example.org"})
+        known: Any = LOOK_UP["function"]
+        function = {**known, "description": "Look an order up, as ada@example.org does."}
+        agent.offered = [{"type": "function", "function": function}]
+        await agent.say("Where is order 7 for Ada@Example.org?")
+        await office.end()
+
+    record(work)
+    captured = drawbar("capture", "desk", "-o", "env", "--where", "user = 'ada@example.org'")
+    assert captured.status == 0, captured.err
+    for path in Path("env").iterdir():
+        assert "example.org" not in path.read_text().casefold(), path
+    said = "person1@pseudonym.example"
+    assert said in tasks("env")[0]["prompt"]
+    assert document("env", "manifest.json")["query"] == f"user = '{said}'"
+    assert f"as {said} does" in Path("env/tools.json").read_text()
+    assert f"as {said} does" in Path("env/cassette.jsonl").read_text()
 
 
 def test_a_review_takes_tasks_away_or_leaves_everything_as_it_was(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from itertools import islice
 
 from drawbar.capture.candidate import Candidate
 from drawbar.capture.catalogue import Catalogue
-from drawbar.capture.reading import Reading
+from drawbar.capture.pseudonyms import Pseudonyms, pseudonymised
+from drawbar.capture.reading import Left, Reading
 from drawbar.capture.settings import Settings
 from drawbar.capture.spool import Spool
 from drawbar.capture.statistics import Captured
@@ -35,8 +36,6 @@ class Capturing:
         self.candidates: list[Candidate] = []
         self.steps: dict[str, int] = {}
         """Tasks that a step took away, by what is said of it."""
-        self.redactions: Sequence[Mapping[str, Any]] = ()
-        """What was made unrecognisable: `what`, how many `values`, in how many `places`."""
 
     @property
     def total(self) -> int:
@@ -44,9 +43,9 @@ class Capturing:
         return self._reading.total
 
     @property
-    def left(self) -> int:
-        """How many of them are left out so far."""
-        return sum(left.count for left in self._reading.left.values())
+    def left(self) -> Mapping[str, Left]:
+        """Those that are left out so far, by the reason."""
+        return self._reading.left
 
     def read(self, listen: Callable[[int], None]) -> None:
         """Read every session; `listen` is told how many have been. Raises `StoreError`, and `OSError` for the spool."""
@@ -63,15 +62,30 @@ class Capturing:
         if said and (gone := before - len(self.candidates)):
             self.steps[said] = self.steps.get(said, 0) + gone
 
-    def captured(self, candidates: Sequence[Candidate] | None = None, *, side: str | None = None) -> Captured:
-        """What an environment of these candidates (all, if none are named) is made of."""
-        chosen = self.candidates if candidates is None else candidates
-        every = [each for candidate in chosen for each in (candidate, *candidate.merged)]
+    def captured(
+        self, sides: Mapping[str | None, Sequence[Candidate]], names: Pseudonyms | None = None
+    ) -> list[Captured]:
+        """What the environments of these candidates are made of, each by the name of its side (None: there are none).
+        `names` makes unrecognisable what they say: last of all, as nothing before it can go by pseudonyms."""
+        if names is None:
+            return [self._captured(candidates, side) for side, candidates in sides.items()]
+        kept = iter(pseudonymised([each for candidates in sides.values() for each in candidates], names))
+        found = [self._captured(list(islice(kept, len(candidates))), side) for side, candidates in sides.items()]
+        for each in found:
+            names.learn([each.homes.header(), each.settings.query])
+        query = names.text(self.settings.query)
+        return [
+            replace(each, names=names, redactions=names.report(), settings=replace(each.settings, query=query))
+            for each in found
+        ]
+
+    def _captured(self, candidates: Sequence[Candidate], side: str | None) -> Captured:
+        every = [each for candidate in candidates for each in (candidate, *candidate.merged)]
         homes = self._catalogue.homes(
             (each.session for each in every), (recording for each in every for recording in each.recordings)
         )
         settings = self.settings if side is None else replace(self.settings, name=f"{self.settings.name}-{side}")
         return Captured(
-            settings=settings, candidates=chosen, homes=homes, total=self.total, left=self._reading.left,
-            steps=self.steps, redactions=self.redactions, side=side,
+            settings=settings, candidates=candidates, homes=homes, total=self.total, left=self.left, steps=self.steps,
+            side=side,
         )  # fmt: skip

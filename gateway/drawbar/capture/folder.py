@@ -73,9 +73,9 @@ def write_environment(folder: Path, captured: Captured, shown_as: str) -> None:
         file.writelines(orjson.dumps(task_row(each)) + b"\n" for each in captured.candidates)
     recorded = max((candidate.started for candidate in captured.candidates), default=0.0)
     moment = datetime.fromtimestamp(recorded, UTC).isoformat(timespec="seconds")
-    header = Header(captured.homes.header(), 1, moment, captured.settings.name, {"captured": True})
+    header = Header(captured.kept(captured.homes.header()), 1, moment, captured.settings.name, {"captured": True})
     write(folder / "cassette.jsonl", header, recordings_of(captured))
-    (folder / "tools.json").write_bytes(_json(captured.homes.to_json()))
+    (folder / "tools.json").write_bytes(_json(captured.kept(captured.homes.to_json())))
     for name in _TEMPLATES:
         (folder / name).write_text(_filled(name, {**captured.shown(), "folder": shown_as}), "utf-8")
     (folder / MANIFEST).write_bytes(_json(manifest(folder, captured)))

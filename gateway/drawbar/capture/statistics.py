@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from drawbar.capture.candidate import Candidate
 from drawbar.capture.catalogue import Homes, Tool
+from drawbar.capture.pseudonyms import Pseudonyms
 from drawbar.capture.reading import Left
 from drawbar.capture.settings import Settings
 
@@ -30,10 +31,16 @@ class Captured:
     left: Mapping[str, Left] = field(default_factory=dict)
     steps: Mapping[str, int] = field(default_factory=dict)
     """What else took sessions away, in words, and how many."""
+    names: Pseudonyms | None = None
+    """What has replaced what the candidates said, for what is written beside them; None: nothing was replaced."""
     redactions: Sequence[Mapping[str, Any]] = ()
     """`what`, how many `values`, in how many `places`."""
     side: str | None = None
     """train | test, of a split."""
+
+    def kept(self, value: Any) -> Any:
+        """A JSON value as it may be written."""
+        return value if self.names is None else self.names.value(value)
 
     @property
     def sessions(self) -> list[str]:

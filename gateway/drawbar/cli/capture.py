@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,6 +16,7 @@ from drawbar.cli.where import Where, nothing_meant
 from drawbar.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from drawbar.capture.candidate import Candidate
     from drawbar.capture.capturing import Capturing
     from drawbar.capture.pseudonyms import Pseudonyms
     from drawbar.capture.settings import Settings
@@ -153,10 +154,9 @@ def capture(
         _read(work, quiet)
         _must_have_tasks(work)
         _choose(work, near, sample, stratify)
-        _redact(work, names)
         if review:
             _review(work, folder.with_name(f"{folder.name}.review.jsonl"))
-        sides = [work.captured()] if share is None else _sides(work, share, near)
+        sides = work.captured({None: work.candidates} if share is None else _sides(work, share, near), names)
         if not dry_run:
             _write(folder, sides, str(output), force)
         _print(work, sides, str(output), dry_run, json)
@@ -224,7 +224,7 @@ def _progress(work: Capturing, quiet: bool) -> Iterator[Callable[[int], None]]:
 def _must_have_tasks(work: Capturing) -> None:
     if work.candidates:
         return
-    why = ", ".join(f"{reason} ({left.count})" for reason, left in work.captured().left.items())
+    why = ", ".join(f"{reason} ({left.count})" for reason, left in work.left.items())
     advice = "" if work.settings.everything else " --all takes those that have a request at all."
     raise ConfigurationError(f"None of {counted(work.total, 'session')} can become a task: {why}.{advice}")
 
@@ -254,19 +254,12 @@ def _pseudonyms(config: Path | None, redact: list[str] | None, personal: bool) -
     return Pseudonyms(patterns, personal=personal) if patterns or personal else None
 
 
-def _redact(work: Capturing, names: Pseudonyms | None) -> None:
-    from drawbar.capture.pseudonyms import pseudonymised
-
-    if names is not None:
-        work.take(lambda candidates: pseudonymised(candidates, names))
-        work.redactions = names.report()
-
-
 def _review(work: Capturing, journal: Path) -> None:
     from rich.console import Console
 
     from drawbar.capture.review_terminal import review
 
+    journal.parent.mkdir(parents=True, exist_ok=True)
     kept = review(work.candidates, journal, Console(stderr=True))
     if kept is None:
         note(f"The review is not finished, and nothing was written. The same command goes on from {journal}.")
@@ -276,7 +269,7 @@ def _review(work: Capturing, journal: Path) -> None:
     work.take(lambda _: kept, "dropped in the review")
 
 
-def _sides(work: Capturing, share: float, near: float) -> list[Captured]:
+def _sides(work: Capturing, share: float, near: float) -> dict[str | None, Sequence[Candidate]]:
     from drawbar.alike import THRESHOLD
     from drawbar.capture.split import split
 
@@ -284,7 +277,7 @@ def _sides(work: Capturing, share: float, near: float) -> list[Captured]:
     told = {"their user on one side, their conversation on the other": parts.torn,
             "the same task as one of the other side": parts.repeated}  # fmt: skip
     work.steps |= {f"on neither side: {why}": len(sessions) for why, sessions in told.items() if sessions}
-    return [work.captured(parts.train, side="train"), work.captured(parts.test, side="test")]
+    return {"train": parts.train, "test": parts.test}
 
 
 def _write(folder: Path, sides: list[Captured], shown_as: str, force: bool) -> None:
