@@ -24,14 +24,15 @@ def train_base(folder: Path, *, steps: int, seed: int, progress: Callable[[str],
     torch.manual_seed(seed)
     chance = random.Random(seed)
     tokenizer = make_tokenizer([" ".join(SYLLABLES), *_words(wandering(chance) for _ in range(50))])
-    model = _new(tokenizer)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model = _new(tokenizer).to(device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3, betas=(0.9, 0.98), weight_decay=0.01)
     model.train()
     for step in range(steps):
         for group in optimizer.param_groups:
             group["lr"] = 3e-3 * min(1.0, (step + 1) / 50, 2 * (1 - step / steps) + 0.05)
         batch = _repeated(tokenizer, chance) if step < steps // 2 else _conversations(tokenizer, chance)
-        loss = model(**batch).loss
+        loss = model(**{name: tensor.to(device) for name, tensor in batch.items()}).loss
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
