@@ -123,6 +123,17 @@ class Session:
         """Nobody opened it: its requests were taken together here."""
         return self.row.origin != "opened"
 
+    @property
+    def line(self) -> str:
+        """The first of the sessions that it goes on from, one continuing the other: which model a split has chosen
+        for that one, all of them have."""
+        return line_of(self.row)
+
+    def continuing(self, row: SessionRow) -> None:
+        """Its agent had this session before, and that has ended."""
+        config = dump({**orjson.loads(self.row.config), "line": line_of(row)})
+        self.row = msgspec.structs.replace(self.row, continues=row.id, config=config)
+
     def adopt(self, graph: SessionGraph, tree: CallTree[Session], replies: Replies) -> None:
         """Share this memory with others from now on; what this session remembers of itself goes into it."""
         tree.take(self.tree)
@@ -204,3 +215,14 @@ class Session:
         self.aborts.discard(abort)
         if not self.aborts:
             self.idle.set()
+
+
+def line_of(row: SessionRow) -> str:
+    """The first of the sessions that this one goes on from; itself, if it continues none."""
+    if row.continues is None:
+        return row.id
+    try:
+        config = orjson.loads(row.config)
+    except ValueError:  # a redaction hook may have left something else
+        return row.id
+    return str(config.get("line", row.id)) if isinstance(config, dict) else row.id

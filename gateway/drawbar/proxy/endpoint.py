@@ -215,7 +215,7 @@ class ModelSide:
         try:
             own = session.environment.models if session.environment is not None else None
             model = session.row.model or call.request.model
-            targets = self.models.targets(model, own, call.dialect.name, session.id)
+            targets = self.models.targets(model, own, call.dialect.name, session.line)
         except UpstreamError as error:
             await self._refuse(call, rows, outlet, error.status, str(error), error.cause, code=error.code)
             return None

@@ -68,7 +68,7 @@ def _targets(models: Models, session: Session, route: Route, model: str | None) 
         except UpstreamError as error:
             said = f"Nothing is kept here under {route.path}, and no provider is known that might keep it."
             raise UpstreamError("upstream_rejected", said, status=404, code="not_found", retry=False) from error
-    return models.targets(wanted or model or _KEEPER, own, route.dialect.name, session.id)
+    return models.targets(wanted or model or _KEEPER, own, route.dialect.name, session.line)
 
 
 async def _asked(

@@ -169,7 +169,7 @@ class LiveSessions:
             opening = [_normal(dialect, message) for message in there.messages[:_OPENING]]
             session = await self._from_store(scope, dialect, opening, there) or self._opened_by(scope, opening, there)
         if session is None or session.stop is not None:
-            over = session.id if session is not None else None
+            over = session.row if session is not None else None
             cue = _cue(_normal(dialect, there.messages[-1])) if there.messages else ""
             session = self._prepared(scope, cue, there) if request.tools is not None and over is None else None
             session = session or self._sessions.begin("content", None, agent, continues=over)

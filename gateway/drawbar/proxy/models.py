@@ -118,8 +118,8 @@ class Models:
     ) -> list[Target]:
         """Where a request for this model in this dialect goes, first choice first.
 
-        `own`: in-process models of the session's environment, which come before all others. `session`: by its id, a
-        split of a route is decided.
+        `own`: in-process models of the session's environment, which come before all others. `session`: by this id
+        (`Session.line`), a split of a route is decided.
 
         Raises:
             UpstreamError: no provider is known for it (404).

@@ -98,11 +98,13 @@ class Sessions:
         """A session for a request that makes no turn, and leaves nothing."""
         return self._new(SessionSpec(), keyed=False)
 
-    def begin(self, origin: str, name: bytes | None, agent: str | None, continues: str | None = None) -> Session:
+    def begin(self, origin: str, name: bytes | None, agent: str | None, continues: SessionRow | None = None) -> Session:
         """A live session that nobody opened. Its row is written with its first call's. `name`: what finds it again in
         the store; `continues`: the session that its agent had before."""
         session = self._new(SessionSpec(harness=agent), keyed=False)
-        session.row = msgspec.structs.replace(session.row, origin=origin, key_digest=name, continues=continues)
+        session.row = msgspec.structs.replace(session.row, origin=origin, key_digest=name)
+        if continues is not None:
+            session.continuing(continues)
         session.unwritten = True
         self._remember(session)
         return session
@@ -114,7 +116,7 @@ class Sessions:
         if row is None or row.origin == "opened":
             return None
         if row.status == "ended":
-            return self.begin(row.origin, name, row.harness, continues=row.id)
+            return self.begin(row.origin, name, row.harness, continues=row)
         session = self._by_id.get(row.id)
         if session is None:
             session = self._by_id.setdefault(row.id, (await self._recalled(row, ""))[0])
