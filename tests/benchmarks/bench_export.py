@@ -34,7 +34,13 @@ TOOLS = orjson.dumps([
 ])  # fmt: skip
 _PROSE = text("prose", 400_000).decode()
 _random = random.Random(3)
-ENDED: dict[str, Any] = {"status": "answered", "http_status": 200, "prompt_tokens": 900, "completion_tokens": 60, "upstream": "up/m"}
+ENDED: dict[str, Any] = {
+    "status": "answered",
+    "http_status": 200,
+    "prompt_tokens": 900,
+    "completion_tokens": 60,
+    "upstream": "up/m",
+}
 FILES = {"openai": "jsonl", "trl": "jsonl", "sharegpt": "jsonl", "trl-completion": "jsonl", "trl ": "parquet"}
 
 

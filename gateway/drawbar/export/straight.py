@@ -27,6 +27,8 @@ class _Straight(NamedTuple):
     facts: Facts
     calls: Sequence[CallFacts]
     path: Sequence[bytes]
+    replies: Sequence[CallFacts | None]
+    """For each message on the way the call whose reply it is."""
 
 
 class StraightReader:
@@ -66,7 +68,8 @@ class StraightReader:
         for facts in page:
             its = likely.get(facts.id)
             if its is not None and (path := self._path(its)) is not None:
-                yield _Straight(facts, its, path)
+                given = {call.reply: call for call in its}
+                yield _Straight(facts, its, path, [given.get(id) for id in path])
 
     def _path(self, calls: Sequence[CallFacts]) -> list[bytes] | None:
         """The messages up to the last reply, if all replies before it are among them, in order."""
@@ -95,30 +98,26 @@ class StraightReader:
         """Replies that were first said by another session, perhaps after other thoughts: the place of each, the name
         under which its own words would lie, and its node."""
         for number, (each, messages) in enumerate(zip(straight, said, strict=True)):
-            bodies = {call.reply: call.reply_body for call in each.calls}
-            for place, message in enumerate(messages):
-                own = bodies.get(message.node)
-                if own is not None and digest(message.body) != own:
-                    yield (number, place), (own, message.node)
+            for place, call in enumerate(each.replies):
+                if call is not None and (own := call.reply_body) is not None and digest(messages[place].body) != own:
+                    yield (number, place), (own, messages[place].node)
 
     def _unknown(self, straight: Iterable[_Straight]) -> Iterator[bytes]:
         """The bodies that samples need beside messages, and that are not known yet."""
-        for _, calls, _ in straight:
-            tools, envelope = _tools(calls), calls[-1].request_envelope
+        for each in straight:
+            tools, envelope = _tools(each.calls), each.calls[-1].request_envelope
             if tools is not None and tools not in self._offered:
                 yield tools[1]
             if self._parallel and envelope is not None and envelope not in self._allowed:
                 yield envelope
 
     def _sample(self, straight: _Straight, said: Sequence[Said], bodies: Mapping[bytes, bytes]) -> Sample:
-        facts, calls, path = straight
-        made = {call.reply: call.id for call in calls}
-        of_calls = [made.get(id) for id in path]
+        facts, calls, _, replies = straight
         return Sample(
             facts=facts,
             said=said,
-            trained=[id is not None for id in of_calls],
-            calls=of_calls,
+            trained=[call is not None for call in replies],
+            calls=[None if call is None else call.id for call in replies],
             offered=self._tools_of(calls, bodies),
             parallel_tool_calls=self._parallel_of(calls[-1], bodies),
             tokens=length(calls[-1].prompt_tokens, calls[-1].completion_tokens),
