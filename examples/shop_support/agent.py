@@ -220,7 +220,7 @@ def main() -> None:
             asyncio.run(work(agent, customers(arguments.customers), arguments.at_once))
         else:
             opening = json.loads(arguments.messages.read_text())
-            asyncio.run(agent.serve(Customer("the customer", asked_at(arguments.customer)), opening))
+            asyncio.run(agent.serve(Customer("the customer", asked_at(arguments.customer or None)), opening))
 
 
 def asked_at(url: str | None) -> Says:

@@ -63,6 +63,18 @@ def reply(messages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return _refunding(order, done) if _refund(wish) else _tracking(order, done)
 
 
+def changed(said: dict[str, Any]) -> dict[str, Any]:
+    """The same reply of a newer model: it looks for parcels before orders, pays back half, and writes letters."""
+    for call in said.get("tool_calls") or ():
+        function = call["function"]
+        if function["name"] == "refund_order":
+            arguments = json.loads(function["arguments"])
+            function["arguments"] = json.dumps({**arguments, "amount": arguments["amount"] / 2})
+        if function["name"] == "send_email":
+            function["name"] = "send_letter"
+    return {**said, "tool_calls": said["tool_calls"][::-1]} if said.get("tool_calls") else said
+
+
 def results(messages: Sequence[Mapping[str, Any]], order: str) -> dict[str, str]:
     """Of each tool that was called about an order, what it said last."""
     about: dict[str, str] = {}
@@ -142,13 +154,16 @@ class Faults:
 class Server:
     """The policy behind HTTP."""
 
-    def __init__(self, faults: Faults, log: Path | None) -> None:
-        self._faults, self._log, self._answers, self._calls = faults, log, count(), count()
+    def __init__(self, faults: Faults, log: Path | None, *, newer: bool = False) -> None:
+        self._faults, self._log, self._newer = faults, log, newer
+        self._answers, self._calls = count(), count()
 
     async def complete(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
         id, fault = f"chatcmpl-{next(self._answers):08d}", self._faults.next(body)
         said = reply(body["messages"])
+        if self._newer:
+            said = changed(said)
         for call in said.get("tool_calls") or ():
             call["id"] = f"call-{next(self._calls):08d}"
         noted = {"id": id, "messages": body["messages"], "said": said, "fault": fault}
@@ -227,8 +242,9 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=9001)
     parser.add_argument("--faults", type=int, metavar="SEED", help="fail now and then")
     parser.add_argument("--log", type=Path, help="a file for what was asked and answered")
+    parser.add_argument("--newer", action="store_true", help="be another model, with other habits")
     arguments = parser.parse_args()
-    asyncio.run(serve(Server(Faults(arguments.faults), arguments.log), arguments.port))
+    asyncio.run(serve(Server(Faults(arguments.faults), arguments.log, newer=arguments.newer), arguments.port))
 
 
 if __name__ == "__main__":

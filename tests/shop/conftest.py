@@ -42,6 +42,11 @@ class Works:
         self.tools_url = self.model_url = self.url = ""
 
     @property
+    def example(self) -> Path:
+        """Where the programs are."""
+        return SHOP
+
+    @property
     def store(self) -> Path:
         return self.folder / "drawbar.db"
 
@@ -71,8 +76,11 @@ class Works:
 
     def open_model(self) -> None:
         faults = [] if self._faults is None else ["--faults", str(self._faults)]
-        process = self.start("model.py", "--port", "0", "--log", str(self.folder / "model.jsonl"), *faults)
-        self.model_url = _first_line(process)["url"]
+        self.model_url = self.model("--log", str(self.folder / "model.jsonl"), *faults)
+
+    def model(self, *flags: str) -> str:
+        """Where a model is served."""
+        return str(_first_line(self.start("model.py", "--port", "0", *flags))["url"])
 
     def start(self, program: str, *arguments: str, **variables: str) -> subprocess.Popen[str]:
         """One of the example's programs."""

@@ -40,6 +40,7 @@ class Truth:
 
     def __init__(self, works: Works, agents: int) -> None:
         self.model = {line["id"]: line for line in works.log("model.jsonl")}
+        self.exchanged = self.astray = 0
         self.booked = works.log("calls.jsonl")
         self.outbox = works.log("outbox.jsonl")
         self.conversations: dict[str, Conversation] = defaultdict(Conversation)
@@ -136,23 +137,32 @@ class Truth:
 
     def check_tools(self) -> None:
         """Each tool call is in its session, joined to what the model asked for, with what the agent was told; and the
-        shop was asked for no other. Of the same call that two sessions ask for at the same moment, nobody can say which
-        is whose."""
+        shop was asked for no other.
+
+        Of the same call that two sessions ask for at the same moment, nobody can say which is whose; nor where one of
+        them is a reply that its agent never had, which the gateway cannot know. These are `exchanged` and `astray`.
+        """
         called = {(s.id, call.tool_use_id): call for s in self.sessions for call in s.tool_calls if call.tool_use_id}
         assert len(called) == sum(len(session.tool_calls) for session in self.sessions), self._unjoined()
         exchanged: list[tuple[Mapping[str, Any], ToolCall]] = []
+        heard = {id for conversation in self.conversations.values() for id in map(_call_id, conversation.tools)}
+        spare = Counter(_result(vars_of(call), call.text) for (_, id), call in called.items() if id not in heard)
         asked = {use.id: session.id for session, call in self._turns() for use in _uses(call)}
         for conversation in self.conversations.values():
             for told in conversation.tools:
                 call = called.get((asked[told["call"]], told["call"]))
                 if told["result"].startswith(LOST):
                     continue
-                assert call is not None, told
+                if call is None:
+                    spare[_result(told, told["result"])] -= 1
+                    self.astray += 1
+                    continue
                 assert (call.name, dict(call.arguments)) == (told["tool"], told["arguments"])
                 if call.text != told["result"]:
                     exchanged.append((told, call))
-        assert Counter((_key(told), told["result"]) for told, _ in exchanged) == Counter(
-            (_key(vars_of(call)), call.text) for _, call in exchanged
+        assert all(count >= 0 for count in spare.values()), -spare
+        assert Counter(_result(told, told["result"]) for told, _ in exchanged) == Counter(
+            _result(vars_of(call), call.text) for _, call in exchanged
         )
         self.exchanged = len(exchanged)
         booked, recorded = Counter(map(_key, self.booked)), Counter(_key(vars_of(call)) for call in called.values())
@@ -189,6 +199,14 @@ def vars_of(call: ToolCall) -> dict[str, Any]:
 
 def _key(call: Mapping[str, Any]) -> str:
     return json.dumps([call["tool"], call["arguments"]], sort_keys=True)
+
+
+def _result(call: Mapping[str, Any], text: str) -> str:
+    return f"{_key(call)} {text}"
+
+
+def _call_id(told: Mapping[str, Any]) -> str:
+    return str(told["call"])
 
 
 def short(*counters: Counter[str]) -> str:
