@@ -95,7 +95,6 @@ class _Scored:
     """A format that needs what not every session has."""
 
     name = "scored"
-    summary = ""
     columns = None
 
     def __init__(self, *needs: str) -> None:

@@ -36,10 +36,6 @@ class Format(Protocol):
         """As on the command line."""
 
     @property
-    def summary(self) -> str:
-        """Which trainer reads it and what a row is, in one line."""
-
-    @property
     def needs(self) -> Set[Need]: ...
 
     @property

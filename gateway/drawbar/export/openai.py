@@ -27,7 +27,6 @@ class OpenAI:
     """`{"messages": [...], "tools": [...], "parallel_tool_calls": true}`"""
 
     name = "openai"
-    summary = "OpenAI fine-tuning (supervised): chat messages, tools and weights, a row for each conversation"
     needs: frozenset[Need] = frozenset({"parallel_tool_calls"})
     columns: Mapping[str, Column] | None = None
 

@@ -44,7 +44,6 @@ class ShareGPT:
     """`{"conversations": [{"from": "human", "value": "...", "train": false}, ...], "system": "...", "tools": "..."}`"""
 
     name = "sharegpt"
-    summary = "LLaMA-Factory and Axolotl: `conversations`, `system`, `tools`, a row for each conversation"
     needs: frozenset[Need] = frozenset()
     columns: Mapping[str, Column] | None = {
         "conversations": [{"from": "text", "value": "text", "train": "true or false"}],

@@ -43,7 +43,6 @@ class Conversations:
     """`{"messages": [...], "tools": "[...]"}`, with `images` where there are any."""
 
     name = "trl"
-    summary = "TRL's SFTTrainer, conversational: `messages` and `tools`, a row for each conversation"
     needs: frozenset[Need] = frozenset()
     columns: Mapping[str, Column] | None = {"messages": MESSAGE, "tools": "text", "images": ["text"]}
 

@@ -20,7 +20,6 @@ class Completions:
     """`{"prompt": [...], "completion": [...], "tools": "[...]"}`, with `images` where there are any."""
 
     name = "trl-completion"
-    summary = "TRL's SFTTrainer, `prompt` and `completion`: a row for each reply of the model's"
     needs: frozenset[Need] = frozenset()
     columns: Mapping[str, Column] | None = {
         "prompt": MESSAGE, "completion": MESSAGE, "tools": "text", "images": ["text"],
