@@ -290,6 +290,37 @@ async def test_judges_are_skipped_once_their_budget_is_spent(gateway: Open, prov
     assert values[1]["judge"] == (None, "skipped: this hour's 1 questions to judges have been asked")
 
 
+@pytest.mark.parametrize("again", ["restarted", "beside"])
+async def test_a_judges_budget_holds_after_a_restart_and_for_two_gateways(
+    gateway: Open, provider: Provider, monkeypatch: pytest.MonkeyPatch, again: str
+) -> None:
+    async def answer(request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
+        return web.json_response(provider.completion("yes" if body["model"] == "judge" else "hello"))
+
+    async def one_more(served: Gateway, text: str) -> tuple[float | None, str | None]:
+        session = await talk(served, {**ASK, "messages": [{"role": "user", "content": text}]})
+        await served.end(session, stop="completed")
+        [score] = await scored(served, session, 1)
+        await settled(served)
+        return score.value, score.error
+
+    provider.answer = answer
+    monkeypatch.setattr("drawbar.score.live_budget.FRESH", 0.0)
+    rubric = [judge("Good? {{ completion }}", model="judge")]
+    rule = LiveRule(environment="shop", all=True, judge_calls=2)
+    skipped = (None, "skipped: this hour's 2 questions to judges have been asked")
+    async with gateway(rubric, [rule]) as first:
+        assert await one_more(first, "one") == (1.0, None)
+        if again == "beside":
+            async with gateway(rubric, [rule]) as other:
+                assert await one_more(other, "two") == (1.0, None)
+            assert await one_more(first, "three") == skipped
+    async with gateway(rubric, [rule]) as second:
+        if again == "restarted":
+            assert await one_more(second, "two") == (1.0, None)
+        assert await one_more(second, "four") == skipped
+
+
 async def test_a_slow_plain_function_holds_up_no_request(gateway: Open) -> None:
     def slow(completion: str) -> float:
         time.sleep(0.6)

@@ -115,7 +115,7 @@ def _bring_back_to_version_3(url: str) -> None:
     with engine.begin() as connection:
         for table in ("leaving", "loose_node", "loose_blob"):
             connection.execute(text(f"DROP TABLE {table}"))
-        for name in ("session_ended", "session_open"):
+        for name in ("session_ended", "session_open", "live_scoring_rubric"):
             connection.execute(text(f"DROP INDEX {name}"))
         connection.execute(text("CREATE INDEX session_open_live ON session (started) WHERE status = 'open'"))
         for table in ("alert", "alert_message"):

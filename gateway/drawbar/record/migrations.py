@@ -51,7 +51,12 @@ def _to_5(connection: Connection) -> None:
         table.create(connection)
 
 
-MIGRATIONS: Final[Mapping[int, Migration]] = {1: _to_2, 2: _to_3, 3: _to_4, 4: _to_5}
+def _to_6(connection: Connection) -> None:
+    """What live scoring did of late. `_to_3` makes the table, with all of its indexes, for stores that had none."""
+    schema.BY_RUBRIC.create(connection, checkfirst=True)
+
+
+MIGRATIONS: Final[Mapping[int, Migration]] = {1: _to_2, 2: _to_3, 3: _to_4, 4: _to_5, 5: _to_6}
 """The step that leads from a version to the next, by the version it starts from. Each runs in one transaction with
 the rest."""
 

@@ -41,7 +41,7 @@ from drawbar.record.rows import (
     ToolCallRow,
 )
 
-VERSION: Final = 5
+VERSION: Final = 6
 """Of the tables below. Grows by one with every change to them, together with a step in `migrations`."""
 
 METADATA: Final = MetaData()
@@ -312,6 +312,8 @@ Index("alert_message_waiting", alert_message.c.due, sqlite_where=WAITING, postgr
 
 DUE: Final = live_scoring.c.state == "due"
 Index("live_scoring_due", live_scoring.c.created, sqlite_where=DUE, postgresql_where=DUE)
+BY_RUBRIC: Final = Index("live_scoring_rubric", live_scoring.c.rubric, live_scoring.c.created)
+"""What was scored within the last hour: judges' budgets ask for it."""
 
 # The next two are derived: `derived` keeps them in the transaction that writes what they are made from.
 

@@ -13,11 +13,10 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import anyio
 import anyio.to_thread
-import orjson
 from msgspec import structs
 
 from drawbar.causes import CAUSES
@@ -26,7 +25,8 @@ from drawbar.ids import digest
 from drawbar.record.recorder import Recorder
 from drawbar.record.rows import LiveScoringRow, Row, ScoreRow, SessionRow
 from drawbar.record.store import Store
-from drawbar.score.live_rule import Budget, LiveRule
+from drawbar.score.live_budget import Budgets
+from drawbar.score.live_rule import LiveRule
 from drawbar.score.scoring import score
 from drawbar.trajectory import Trajectory
 
@@ -76,7 +76,7 @@ class LiveScoring:
         self._environments = environments
         self._read = read
         self._ask = ask
-        self._budgets: dict[str, Budget] = {}
+        self._budgets = Budgets(store)
         self._noted: dict[str, Sequence[str]] = {}
         self._queue: asyncio.Queue[tuple[str, str]] = asyncio.Queue(MOST_WAITING)
         self._queued: set[tuple[str, str]] = set()
@@ -218,26 +218,22 @@ class LiveScoring:
             return [], f"it ended because {cause.meaning}"
         rows = await score(
             environment.scoring, trajectory, judge=environment.judge, ask=self._ask, source="live",
-            skip=self._skipped(rule, environment), threads=self._threads,
+            skip=await self._skipped(rule, environment), threads=self._threads,
         )  # fmt: skip
-        self._spend(rule, rows)
         rows += _groups(environment, session)
         said = _last_said(trajectory) if self._asks_people(rule.environment) else ""
-        return [structs.replace(row, id=_id(row, said)) for row in rows], None
+        rows = [structs.replace(row, id=_id(row, said)) for row in rows]
+        self._budgets.spend(rule.environment, rows)
+        return rows, None
 
-    def _skipped(self, rule: LiveRule, environment: Environment) -> dict[str, str]:
-        refusal = self._budget(rule).refusal(rule, time.time())
-        scorers = environment.scoring.scorers.values()
-        return {} if refusal is None else {s.name: refusal for s in scorers if "judge" in s.parameters}
-
-    def _spend(self, rule: LiveRule, rows: Sequence[ScoreRow]) -> None:
-        for row in rows:
-            if row.usage is not None:
-                usage: dict[str, Any] = orjson.loads(row.usage)
-                self._budget(rule).spend(row.created, usage.get("calls", 0), usage.get("cost") or 0.0)
-
-    def _budget(self, rule: LiveRule) -> Budget:
-        return self._budgets.setdefault(rule.environment, Budget())
+    async def _skipped(self, rule: LiveRule, environment: Environment) -> dict[str, str]:
+        asking = [scorer.name for scorer in environment.scoring.scorers.values() if "judge" in scorer.parameters]
+        if not asking:
+            return {}
+        rubrics = {rule.environment for rule in self.rules} & self._environments.keys() - {rule.environment}
+        others = {self._environments[rubric].rubric_version for rubric in rubrics} - {environment.rubric_version}
+        refusal = await self._budgets.refusal(rule, others)
+        return {} if refusal is None else dict.fromkeys(asking, refusal)
 
 
 async def _over(task: asyncio.Task[None]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -42,10 +41,10 @@ class LiveRule:
     rate: float = 1.0
     """Which share of them: from 0 to 1. Which ones follows from their ids, so every gateway picks the same."""
     judge_cost: float | None = None
-    """US dollars that judges may spend in an hour, for each gateway. Then they are skipped. Models without known
-    prices count nothing."""
+    """US dollars that judges may spend in an hour, at all gateways on the store. Then they are skipped. Models without
+    known prices count nothing."""
     judge_calls: int | None = None
-    """How often judges may be asked in an hour, for each gateway."""
+    """How often judges may be asked in an hour, at all gateways on the store."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.rate <= 1:
@@ -111,27 +110,6 @@ class LiveRule:
             return True
         drawn = int.from_bytes(digest(b"live", self.environment.encode(), b"\0", session.encode())[:8])
         return drawn < self.rate * 2**64
-
-
-class Budget:
-    """What the judges of one environment have spent within the last hour."""
-
-    def __init__(self) -> None:
-        self._spent: deque[tuple[float, int, float]] = deque()
-
-    def spend(self, now: float, calls: int, cost: float) -> None:
-        """Judges were asked so often, for so many dollars."""
-        self._spent.append((now, calls, cost))
-
-    def refusal(self, rule: LiveRule, now: float) -> str | None:
-        """Why judges are not asked now; None if they may be."""
-        while self._spent and self._spent[0][0] <= now - HOUR:
-            self._spent.popleft()
-        if rule.judge_calls is not None and sum(calls for _, calls, _ in self._spent) >= rule.judge_calls:
-            return f"this hour's {rule.judge_calls} questions to judges have been asked"
-        if rule.judge_cost is not None and sum(cost for *_, cost in self._spent) >= rule.judge_cost:
-            return f"this hour's {rule.judge_cost:g} dollars for judges are spent"
-        return None
 
 
 def all_there(wanted: Mapping[str, str], metadata: Mapping[str, Any]) -> bool:
