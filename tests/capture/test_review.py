@@ -7,6 +7,7 @@ import json
 import os
 import stat
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -34,6 +35,9 @@ class Typed:
 
     def line(self, prompt: str) -> str:
         return self._next()
+
+    def paused(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def _next(self) -> str:
         if not self._typed:

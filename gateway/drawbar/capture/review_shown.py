@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from textwrap import wrap
 from typing import Any, Final
 
 from rich.console import ConsoleDimensions, RenderableType
@@ -28,7 +29,7 @@ def shown(review: Review, size: ConsoleDimensions, *, full: bool = False) -> Ite
     yield Text("  ".join(_facts(candidate)), style="dim")
     yield Text("  ".join(_judged(candidate)))
     for title, text, style in _said(candidate, full=full):
-        yield Text(title, style=style)
+        yield Text(f"\n{title}", style=style)
         yield _shortened(text, lines, size.width)
 
 
@@ -111,14 +112,12 @@ def _json(value: Any) -> str:
 def _shortened(text: str, lines: int, width: int) -> Text:
     """The first lines of a text, as wide as the terminal."""
     told: list[str] = []
-    every = _clean(text).splitlines() or [""]
-    for line in every:
-        told += [line[at : at + width - 2] for at in range(0, max(1, len(line)), max(10, width - 2))]
+    for line in _clean(text).splitlines():
+        told += wrap(line, max(20, width - 3), break_on_hyphens=False) or [""]
         if len(told) > lines:
+            told = [*told[: lines - 1], f"... ({len(text):,} characters; m shows all)"]
             break
-    cut = len(told) > lines
-    kept = [*told[: lines - 1], f"... ({len(text):,} characters; m shows all)"] if cut else told
-    return Text("\n".join(f"  {line}" for line in kept))
+    return Text("\n".join(f"  {line}" for line in told))
 
 
 def _clean(text: str) -> str:

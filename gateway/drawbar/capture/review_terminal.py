@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Final, Protocol
+from types import TracebackType
+from typing import Any, Final, Protocol, Self
 
 from rich.console import Console
 
@@ -28,6 +31,7 @@ n  next (or right)     b  back (or left)       u  undo the last decision
 ?  this help           q  leave; the same command goes on here\
 """
 _ARROWS: Final = {"\x1b[C": "n", "\x1bOC": "n", "\x1b[D": "b", "\x1bOD": "b"}
+_KEY: Final = re.compile(r"\x1b(?:\[[0-9;]*[A-Za-z~]|O[A-Z])|.", re.DOTALL)
 _EDITORS: Final = ("sensible-editor", "nano", "vim", "vi")
 
 
@@ -39,6 +43,9 @@ class Keyboard(Protocol):
 
     def line(self, prompt: str) -> str:
         """A line of text. Raises `EOFError`."""
+
+    def paused(self) -> AbstractContextManager[None]:
+        """Inside, another program may read keys."""
 
 
 def review(
@@ -57,9 +64,10 @@ def review(
     """
     if keyboard is None and not (sys.stdin.isatty() and console.is_terminal):
         raise ConfigurationError("A review needs a terminal: run it in one, or leave --review out.")
-    sitting = _Sitting(Review(candidates, Journal(path)), console, keyboard or Terminal(), edit or edit_file)
+    found = Review(candidates, Journal(path))
     try:
-        return sitting.walk()
+        with nullcontext(keyboard) if keyboard is not None else Terminal() as keys:
+            return _Sitting(found, console, keys, edit or edit_file).walk()
     except (EOFError, KeyboardInterrupt):
         return None
 
@@ -102,6 +110,7 @@ class _Sitting:
         self._console.clear()
         for part in shown(self._review, self._console.size, full=full):
             self._console.print(part, highlight=False)
+        self._console.print()
         if self._said:
             self._console.print(self._said, style="bold yellow", markup=False, highlight=False)
             self._said = ""
@@ -155,7 +164,8 @@ class _Sitting:
             file.write_text(before := to_text(candidate), "utf-8")
             while True:
                 try:
-                    self._edit(file)
+                    with self._keyboard.paused():
+                        self._edit(file)
                     if file.read_text("utf-8") == before:
                         return self._say("Nothing was changed.")
                     edited = from_text(file, candidate)
@@ -186,28 +196,54 @@ def edit_file(file: Path) -> None:
 
 
 class Terminal:
-    """The keys of the terminal that the program runs in."""
+    """The keys of the terminal that the program runs in, one by one without waiting for the end of a line. Enter it."""
 
-    def key(self) -> str:
-        """The next one, without waiting for the end of a line; arrows as the letters that mean the same."""
+    def __init__(self) -> None:
+        self._terminal = sys.stdin.fileno()
+        self._typed = ""
+        self._before: Any = None
+
+    def __enter__(self) -> Self:
         import termios
         import tty
 
-        descriptor = sys.stdin.fileno()
-        before = termios.tcgetattr(descriptor)
-        tty.setcbreak(descriptor)
-        try:
-            pressed = os.read(descriptor, 16)
-        finally:
-            termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
-        if pressed in (b"", b"\x04"):
-            raise EOFError
-        text = pressed.decode(errors="ignore")
-        return _ARROWS.get(text, text[:1])
+        self._before = termios.tcgetattr(self._terminal)
+        tty.setcbreak(self._terminal, termios.TCSADRAIN)  # what was typed ahead is not lost
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        import termios
+
+        termios.tcsetattr(self._terminal, termios.TCSADRAIN, self._before)
+
+    def key(self) -> str:
+        """The next one; arrows as the letters that mean the same."""
+        if not self._typed:
+            try:
+                pressed = os.read(self._terminal, 1024)
+            except OSError as error:  # it was closed
+                raise EOFError from error
+            if pressed in (b"", b"\x04"):
+                raise EOFError
+            self._typed = pressed.decode(errors="ignore")
+        found = _KEY.match(self._typed)
+        key = found[0] if found is not None else ""
+        self._typed = self._typed[len(key) :]
+        return _ARROWS.get(key, key)
 
     def line(self, prompt: str) -> str:
         """A line of text."""
-        return input(prompt)
+        with self.paused():
+            return input(prompt)
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Inside, the terminal is as it was."""
+        self.__exit__(None, None, None)
+        try:
+            yield
+        finally:
+            self.__enter__()
 
 
 def _counted(review: Review) -> str:
