@@ -81,6 +81,12 @@ class Call:
         return read_tokens(self.dialect, self.response_envelope, self.reply_body)
 
     @property
+    def policy_version(self) -> str | None:
+        """Which weights answered, as a trainer had told the gateway when it was asked; None: nobody told."""
+        version = notes_in(self.request_envelope).get("policy_version")
+        return None if version is None else str(version)
+
+    @property
     def withheld(self) -> tuple[str, ...]:
         """The provider's own tools that were taken out of the request, as the request named them."""
         return tuple(map(str, notes_in(self.request_envelope).get("withheld", ())))

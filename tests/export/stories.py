@@ -54,6 +54,8 @@ class Story:
             self.rows += replies
             made = {"status": "answered", "reply": reply, "reply_body": body, "finish": said.finish,
                     "prompt_tokens": 100, "completion_tokens": 10}  # fmt: skip
+            made["response_envelope"], blobs = self._graph.blob(said.envelope)
+            self.rows += blobs
         for name, given in (("tools", asked.tools), ("request_envelope", asked.envelope)):
             if given is not None:
                 made[name], blobs = self._graph.blob(given)

@@ -17,7 +17,7 @@ _LONGEST: Final = 300
 _ADVICE: Final = {
     "open": "They are exported once they have ended.",
     "no_reward": "Score them: `drawbar score RUBRIC --where ...`.",
-    "no_token_ids": "Token ids are recorded with --token-ids (`drawbar run`, `drawbar serve`), from vLLM and its like.",
+    "no_token_ids": "Record them: `drawbar run` (or serve) with --token-ids and --upstream-tokens vllm (or sglang).",
     "invalid_rollout": "`drawbar sessions --where 'valid = false'` lists them; --allow invalid_rollout takes them.",
 }
 

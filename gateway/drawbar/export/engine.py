@@ -152,8 +152,8 @@ def _collecting_seldom() -> Iterator[None]:
 
 
 def _has_token_ids(sample: Sample) -> bool:
-    """Whether those of all replies that are trained were recorded."""
+    """Whether those of all replies that are trained were recorded, and of what they were asked with."""
     assert sample.trajectory is not None
     trained = {id for id, own in zip(sample.calls, sample.trained, strict=True) if own}
     told = (call.tokens for call in sample.trajectory.calls if call.id in trained)
-    return all(tokens is not None and tokens.token_ids is not None for tokens in told)
+    return all(it is not None and None not in (it.token_ids, it.prompt_token_ids) for it in told)

@@ -15,9 +15,11 @@ from drawbar.errors import UnknownName
 from drawbar.export.losses import Losses
 from drawbar.export.sample import Sample
 
-Need: TypeAlias = Literal["reward", "parallel_tool_calls", "trajectory", "token_ids"]
+Need: TypeAlias = Literal["reward", "parallel_tool_calls", "trajectory", "token_ids", "branches", "group"]
 """What a format wants beside messages, masks and tools. `reward`: only sessions that have one; `trajectory`: the whole
-session, which takes longer to read; `token_ids`: the same, and only where those of all trained replies were told."""
+session, which takes longer to read; `token_ids`: the same, and only where those of all trained replies, and of what
+they were asked with, were told; `branches`: every branch of a conversation, asked for or not; `group`: how the task's
+other rollouts in the run did."""
 
 Kind: TypeAlias = Literal["jsonl", "parquet"]
 
@@ -51,6 +53,7 @@ FORMATS: Final[Mapping[str, tuple[str, str]]] = {
     "trl": ("drawbar.export.trl", "TRL's SFTTrainer: `messages` and `tools`, a row for each conversation"),
     "trl-completion": ("drawbar.export.trl_completion", "TRL's SFTTrainer: `prompt` and `completion`, a row per reply"),
     "sharegpt": ("drawbar.export.sharegpt", "LLaMA-Factory and Axolotl: `conversations`, `system`, `tools`"),
+    "rl": ("drawbar.export.rl", "Reinforcement learning: token ids, logprobs, masks, advantages, a row per branch"),
 }
 """Every format by name: the module whose `FORMAT` it is, and what it is."""
 

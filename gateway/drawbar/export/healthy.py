@@ -57,7 +57,7 @@ RULES: Final[Mapping[str, Rule]] = {rule.name: rule for rule in _TABLE}
 
 FURTHER: Final[Mapping[str, str]] = {
     "no_reward": "it has no reward, which the format needs",
-    "no_token_ids": "the token ids of its replies were not recorded, which the format needs",
+    "no_token_ids": "the token ids of its prompts and replies were not recorded, which the format needs",
     "nothing_to_train": "no reply in it is the model's own",
     "no_row": "the format can make no row of it",
 }

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from drawbar.export.groups import Group
 from drawbar.record.facts import Facts
 from drawbar.task import Task
 from drawbar.trajectory import Trajectory
@@ -95,6 +96,8 @@ class Sample:
     branch: int = 0
     """Which of that conversation's branches it is, from 0."""
     grade: Grade = UNGRADED
+    group: Group | None = None
+    """The task's rollouts in the run, where the format asks for them (`group`) and it is one of them."""
     trajectory: Trajectory | None = None
     """The whole session, where the format asks for it (`trajectory`, `token_ids`)."""
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from drawbar.export.branches import Extent, samples
 from drawbar.export.format import Need
+from drawbar.export.groups import GroupReader
 from drawbar.export.sample import UNGRADED, Grade, Sample
 from drawbar.export.straight import StraightReader
 from drawbar.record.facts import FactReader, Facts, ScoreFacts
@@ -31,7 +32,8 @@ class Sampler:
         self._facts = FactReader(store)
         self._straight = StraightReader(self._facts, parallel="parallel_tool_calls" in needs)
         self._whole = bool(needs & {"trajectory", "token_ids"})
-        self._extent = extent
+        self._extent = replace(extent, branches=extent.branches or "branches" in needs)
+        self._groups = GroupReader(store) if "group" in needs else None
 
     def read(self, page: Sequence[Facts], known: Mapping[str, Trajectory]) -> Iterator[Read]:
         """The samples of these sessions, in this order. `known`: what of them was read whole already."""
@@ -41,8 +43,9 @@ class Sampler:
             grade = _grade(scores[facts.id]) if facts.id in scores else UNGRADED
             found = straight.get(facts.id)
             made = [found] if found is not None else self._of_whole(facts, known.get(facts.id))
+            group = self._groups.group(facts) if self._groups is not None and made else None
             for sample in made:
-                sample.grade = grade
+                sample.grade, sample.group = grade, group
             yield Read(facts, grade, made)
 
     def _of_whole(self, facts: Facts, trajectory: Trajectory | None) -> list[Sample]:
