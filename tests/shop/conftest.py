@@ -112,11 +112,11 @@ class Works:
         variables = {"SHOP_TOOLS_URL": self.tools_url, "SHOP_TOOLS_TIMEOUT": str(TIMEOUT)}
         return self._process([sys.executable, "-c", PROGRAM, *arguments], **variables)
 
-    async def told(self, *arguments: str) -> Any:
-        """What a command of drawbar's says in JSON."""
+    async def told(self, *arguments: str, status: int = 0) -> Any:
+        """What a command of drawbar's says in JSON, as it ends with this status."""
         process = self.drawbar(*arguments, "--json", "--store", str(self.store))
         output, _ = await anyio.to_thread.run_sync(process.communicate)
-        assert process.returncode == 0, f"{arguments}: {output[-2000:]}\n{self.errors[-2000:]}"
+        assert process.returncode == status, f"{arguments}: {output[-2000:]}\n{self.errors[-2000:]}"
         return json.loads(output)
 
     async def until(self, condition: Callable[[], bool]) -> None:

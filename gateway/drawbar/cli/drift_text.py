@@ -33,7 +33,9 @@ def drift_lines(drift: Mapping[str, Any]) -> Iterator[Text]:
     for call in drift["nearly"][:_SHOWN]:
         told = f"{_arguments(call['arguments'])} by {_arguments(call['recorded'])}"
         yield Text(f"  near {call['count']}x  {call['tool']} {told}  (likeness {call['likeness']})")
-    more = sum(max(0, len(drift[kind]) - _SHOWN) for kind in ("missed", "nearly"))
+    for call in drift["unknown"][:_SHOWN]:
+        yield Text(f"  no such tool {call['count']}x  {call['tool']} {_arguments(call['arguments'])}")
+    more = sum(max(0, len(drift[kind]) - _SHOWN) for kind in ("missed", "nearly", "unknown"))
     if more:
         yield Text(f"  … {more} other calls (--json)", style="dim")
     for change in drift["schema"]:

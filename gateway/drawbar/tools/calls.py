@@ -18,6 +18,7 @@ from drawbar.ids import new_id
 from drawbar.record.rows import ToolCallRow
 from drawbar.sessions import Session
 from drawbar.tools import protocol
+from drawbar.tools.cassettes.replay import Replay
 from drawbar.tools.connection import Caller, OnProgress, RefusedByServer, ToolCallFailed, ToolRequest
 from drawbar.tools.protocol import Json
 from drawbar.tools.shaping import Shaped, shape
@@ -78,6 +79,7 @@ class Calls:
         await self._write(self._recorder.post, row)
         try:
             if route is None:
+                _note_unknown(toolset, caller_of(session), str(name), params.get("arguments"))
                 outcome = _refused(str(UnknownName("tool", str(name), toolset.routes)))
             else:
                 outcome = await self._attempt(session, toolset, route, params, on_progress, stop)
@@ -152,6 +154,14 @@ def caller_of(session: Session) -> Caller:
     """A session as connections know it."""
     row = session.row
     return Caller(session.id, row.task_key, row.rollout, row.attempt)
+
+
+def _note_unknown(toolset: Toolset, caller: Caller, name: str, arguments: Any) -> None:
+    """Let the first cassette of a replay tell of a tool that there is none of: an agent that has changed."""
+    connections = (route.member.connection for route in toolset.routes.values())
+    replay = next((connection for connection in connections if isinstance(connection, Replay)), None)
+    if replay is not None:
+        replay.no_such_tool(caller, name, arguments if isinstance(arguments, dict) else {})
 
 
 def _intent(session: Session, route: Route | None, params: Json) -> ToolCallRow:

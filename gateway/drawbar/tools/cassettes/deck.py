@@ -96,6 +96,10 @@ class Deck:
         """Nothing answered a call."""
         self._seat(request.caller).drift.miss(self._label(server, request.tool), request.arguments, why)
 
+    def no_such_tool(self, caller: Caller, tool: str, arguments: Mapping[str, Any]) -> None:
+        """A tool was called that no server has."""
+        self._seat(caller).drift.no_such_tool(tool, arguments)
+
     def asked_live(self, server: str, request: ToolRequest) -> None:
         """The live server is asked for what no recording has."""
         self._seat(request.caller).drift.asked_live(self._label(server, request.tool))

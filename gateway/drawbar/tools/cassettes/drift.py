@@ -7,6 +7,7 @@ A session keeps in its metadata, under `cassettes`, one of these for each casset
      "tools": {"refund": {"recorded": 40, "hits": 5, ..., "used": "0-3,7"}},   which of the tool's recordings answered
      "missed": [{"tool": "refund", "arguments": {"id": 9}, "why": "..."}],     the first of them
      "nearly": [{"tool", "arguments", "recorded", "likeness"}],
+     "unknown": [{"tool", "arguments"}],                 calls of tools that there were none of: no misses
      "unused": 2, "not_used": [{"tool", "arguments"}],   of the recorded session that it went along with
      "schema": ["refund: its arguments changed"],        against the live server, where there is one
      "written": "shop.g2.jsonl"}                         the generation that new answers went into
@@ -50,6 +51,7 @@ class Drift:
     used: dict[str, set[int]] = field(default_factory=dict)
     missed: list[dict[str, Any]] = field(default_factory=list)
     nearly: list[dict[str, Any]] = field(default_factory=list)
+    unknown: list[dict[str, Any]] = field(default_factory=list)
 
     def answered(self, tool: str, arguments: Mapping[str, Any], found: Found) -> None:
         """A recording answered."""
@@ -70,6 +72,11 @@ class Drift:
         if len(self.missed) < MOST:
             self.missed.append({"tool": tool, "arguments": short(arguments), "why": why})
 
+    def no_such_tool(self, tool: str, arguments: Mapping[str, Any]) -> None:
+        """A tool was called that there is none of, and was none of when it was recorded."""
+        if len(self.unknown) < MOST:
+            self.unknown.append({"tool": tool, "arguments": short(arguments)})
+
     def total(self, kind: str) -> int:
         """Of all tools."""
         return sum(counts[kind] for counts in self.counts.values())
@@ -84,6 +91,7 @@ class Drift:
             },
             "missed": self.missed,
             "nearly": self.nearly,
+            "unknown": self.unknown,
             "unused": len(unused),
             "not_used": [{"tool": tool, "arguments": short(t.recording.arguments)} for tool, t in unused[:MOST]],
         }
@@ -106,8 +114,8 @@ class RunDrift:
                 self._found.setdefault(key, _Sum()).add(each)
 
     def report(self) -> list[dict[str, Any]]:
-        """For each cassette as `Drift.to_json` has it; `unused` counts recordings that no session used, and `missed`
-        has equal calls once, with their `count`."""
+        """For each cassette as `Drift.to_json` has it; `unused` counts recordings that no session used, and `missed`,
+        `nearly` and `unknown` have equal calls once, with their `count`."""
         return [
             {"path": path, "generation": generation, "mode": mode, **found.to_json()}
             for (path, generation, mode), found in self._found.items()
@@ -120,7 +128,9 @@ class _Sum:
     counts: dict[str, Counter[str]] = field(default_factory=dict)
     recorded: dict[str, int] = field(default_factory=dict)
     used: dict[str, set[int]] = field(default_factory=dict)
-    named: dict[str, dict[bytes, dict[str, Any]]] = field(default_factory=lambda: {"missed": {}, "nearly": {}})
+    named: dict[str, dict[bytes, dict[str, Any]]] = field(
+        default_factory=lambda: {"missed": {}, "nearly": {}, "unknown": {}}
+    )
     schema: dict[str, None] = field(default_factory=dict)
     written: dict[str, None] = field(default_factory=dict)
 

@@ -17,7 +17,7 @@ from drawbar.tools.cassettes.deck import Deck
 from drawbar.tools.cassettes.drift import schema_changes
 from drawbar.tools.cassettes.format import Recording
 from drawbar.tools.cassettes.playing import Found
-from drawbar.tools.connection import Connection, RefusedByServer, ToolCallFailed, ToolRequest
+from drawbar.tools.connection import Caller, Connection, RefusedByServer, ToolCallFailed, ToolRequest
 from drawbar.tools.protocol import Json
 
 
@@ -60,6 +60,10 @@ class Replay:
             )
         self._deck.asked_live(self._name, request)
         return await self._ask(self._live, request)
+
+    def no_such_tool(self, caller: Caller, tool: str, arguments: Mapping[str, Any]) -> None:
+        """A tool was called that no server of its environment has."""
+        self._deck.no_such_tool(caller, tool, arguments)
 
     async def close(self) -> None:
         """Close the live server, if there is one."""
