@@ -130,7 +130,7 @@ ENDED: Final[Sequence[Column]] = (
     Column("rubric", 8, lambda session, _: (session.rubric or "")[:8], keep=4),
     Column("health", 16, _health, keep=10),
     _AGENT, _MODEL, _TURNS, _TOKENS, _COST,
-    Column("feedback", 14, lambda session, _: Text(feedback(session), style="green"), keep=6),
+    Column("feedback", 18, lambda session, _: Text(feedback(session), style="green"), keep=6),
     Column("scores", 20, lambda session, _: scores(session), keep=2),
     _WHO,
 )  # fmt: skip
