@@ -6,12 +6,12 @@ one line has pieces enough to tell, and a language that writes no spaces too.
 
 Which pairs are worth a look is found by MinHash and banding (Broder 1997; Leskovec, Rajaraman, Ullman, "Mining of
 Massive Datasets", chapter 3); every pair is then compared exactly, so nothing below the threshold is ever taken for
-alike. A pair at the threshold is overlooked in less than one of 1,000 cases, a pair well above it practically never;
-and where thousands of texts are all nearly alike and still below the threshold, each is compared in vain with some
-others only (`_IN_VAIN`), so that time stays linear.
+alike. A pair at the threshold is overlooked in less than one of 1,000 cases (at a threshold of 0.3: of 400), a pair well
+above it practically never. Where thousands of texts are all nearly alike and still below the threshold, each is
+compared in vain with some others only (`_IN_VAIN`), so that time stays linear.
 
-Memory is half a kilobyte per distinct text beside the texts themselves, which are asked for by position: a sequence may
-load them as they are needed.
+Memory is a kilobyte per distinct text beside the texts themselves, which are asked for by position: a sequence may load
+them as they are needed.
 """
 
 from __future__ import annotations
@@ -223,8 +223,8 @@ class _Sketches:
 
 def _rows(threshold: float) -> int:
     """Hashes in a band: as many as overlook few enough pairs at the threshold; the more, the fewer comparisons."""
-    fitting = [r for r in range(1, _HASHES + 1) if (1 - threshold**r) ** (_HASHES // r) <= _MISSED]
-    return min(max(fitting, default=1), _HASHES // 8)
+    fitting = [r for r in range(2, _HASHES + 1) if (1 - threshold**r) ** (_HASHES // r) <= _MISSED]
+    return min(max(fitting, default=2), _HASHES // 8)
 
 
 def _root(parents: dict[int, int], text: int) -> int:
