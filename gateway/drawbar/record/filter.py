@@ -22,7 +22,7 @@ This layer reads text; nothing of it goes into SQL but as a bound value. `filter
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Final, NoReturn
@@ -108,17 +108,22 @@ class Filter:
 EVERYTHING: Final = Filter("", None)
 
 
-def where(text: str, *, now: float | None = None) -> Filter:
+def where(text: str, *, now: float | None = None, columns: Mapping[str, Column] | None = None) -> Filter:
     """The filter that this text says; an empty one means all sessions.
 
-    `now` is what times such as `7d` are seen from (unix seconds); left out, this moment.
+    `now` is what times such as `7d` are seen from (unix seconds); left out, this moment. `columns`: of a filter of
+    something else than sessions, those that there are.
 
     Raises:
         ConfigurationError: it says nothing: where, what was expected, and the nearest names of an unknown column.
     """
     if not text.strip():
         return EVERYTHING
-    return _Reader(text, time.time() if now is None else now).read()
+    if columns is None:
+        from drawbar.record.filter_columns import COLUMNS
+
+        columns = COLUMNS
+    return _Reader(text, time.time() if now is None else now, columns).read()
 
 
 def equal(column: str, value: str | None) -> Filter:
@@ -132,8 +137,12 @@ def column_named(text: str) -> tuple[Column | None, str | None]:
     """The column of this name, and what stands after its dot."""
     from drawbar.record.filter_columns import COLUMNS
 
+    return _in(COLUMNS, text)
+
+
+def _in(columns: Mapping[str, Column], text: str) -> tuple[Column | None, str | None]:
     name, dot, key = text.partition(".")
-    return COLUMNS.get(name), words(_unquoted(key)) if dot else None
+    return columns.get(name), words(_unquoted(key)) if dot else None
 
 
 @cache
@@ -146,8 +155,9 @@ def _parser() -> Lark:
 class _Reader:
     """One text on its way to a filter."""
 
-    def __init__(self, text: str, now: float) -> None:
+    def __init__(self, text: str, now: float, columns: Mapping[str, Column]) -> None:
         self._text = text
+        self._columns = columns
         self._moment = moment(now)
         self._comparisons = 0
 
@@ -208,14 +218,13 @@ class _Reader:
         return Not(found, text) if negated else found
 
     def _column(self, token: Token) -> tuple[Column, str | None]:
-        from drawbar.record.filter_columns import COLUMNS
-
         name, dot, _ = str(token).partition(".")
-        column, key = column_named(token)
+        column, key = _in(self._columns, token)
         at = int(token.start_pos or 0)
         if column is None:
-            known = [each.name if each.keyless else f"{each.name}.NAME" for each in COLUMNS.values()]
-            hint = "" if dot else f" A score is written score.{name}, metadata metadata.{name}."
+            known = [each.name if each.keyless else f"{each.name}.NAME" for each in self._columns.values()]
+            of_sessions = not dot and "score" in self._columns
+            hint = f" A score is written score.{name}, metadata metadata.{name}." if of_sessions else ""
             self._fail(at, f"there is no column {name!r}.{nearest(name, known)}{hint}")
         if dot and not column.keyed:
             self._fail(at, f"{name!r} has nothing after a dot")
