@@ -6,7 +6,7 @@ one line has pieces enough to tell, and a language that writes no spaces too.
 
 Which pairs are worth a look is found by MinHash and banding (Broder 1997; Leskovec, Rajaraman, Ullman, "Mining of
 Massive Datasets", chapter 3); every pair is then compared exactly, so nothing below the threshold is ever taken for
-alike. A pair at the threshold is overlooked in less than one of 1,000 cases (at a threshold of 0.3: of 400), a pair well
+alike. A pair at the threshold is overlooked in less than one of 1,000 cases (at a threshold of 0.3: of 400), one well
 above it practically never. Where thousands of texts are all nearly alike and still below the threshold, each is
 compared in vain with some others only (`_IN_VAIN`), so that time stays linear.
 
