@@ -182,10 +182,10 @@ def _write(
 
 def _dry_run(store: Store, wanted: Wanted, explain: bool, json: bool, quiet: bool) -> None:
     from drawbar.cli.export_text import rendered, told
-    from drawbar.export.engine import Export
+    from drawbar.export.engine import begin
     from drawbar.export.writing import Pick
 
-    made, pick = Export(store, wanted), Pick(_SHOWN, wanted.seed or 0)
+    made, pick = begin(store, wanted), Pick(_SHOWN, wanted.seed or 0)
     with _progress(quiet) as listen:
         for rows in made.pages(listen):
             pick.write(rows)

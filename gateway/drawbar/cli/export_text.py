@@ -24,10 +24,11 @@ _ADVICE: Final = {
 
 def told(tally: Tally, *, explain: bool) -> Iterator[str]:
     """The counts, what was left out, and what was lost."""
-    yield (
-        f"{counted(tally.conversations, 'conversation')} of {counted(tally.sessions, 'session')}; "
-        f"{tally.trained:,} of {tally.messages:,} messages are trained"
-    )
+    if tally.conversations:
+        of = f"{counted(tally.conversations, 'conversation')} of {counted(tally.sessions, 'session')}"
+        yield f"{of}; {tally.trained:,} of {tally.messages:,} messages are trained"
+    else:
+        yield f"{counted(tally.sessions, 'whole session')} with {counted(tally.messages, 'message')}"
     for name, lengths in (("conversations", tally.tokens), ("what is trained of them", tally.trained_tokens)):
         if line := _length(name, lengths):
             yield line

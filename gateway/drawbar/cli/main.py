@@ -7,6 +7,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from importlib import import_module
+from keyword import iskeyword
 from typing import Annotated, Any, Final, NoReturn
 
 import typer
@@ -34,6 +35,7 @@ COMMANDS: Final = {
     "feedback": "Say what a session's work was worth.",
     "capture": "Make an environment of recorded sessions.",
     "export": "Write sessions into a file that a trainer loads.",
+    "import": "Take sessions out of files, our own and other programs'.",
     "prune": "Delete old sessions, and what only they needed.",
     "cassette": "Make, show and compare cassettes: recorded tool calls.",
     "version": "Print the version.",
@@ -57,7 +59,8 @@ class _LazyGroup(TyperGroup):
 
 
 def _load(name: str) -> Any:
-    command = typer.main.get_command(import_module(f"drawbar.cli.{name}").app)
+    module = f"{name}_" if iskeyword(name) else name
+    command = typer.main.get_command(import_module(f"drawbar.cli.{module}").app)
     command.name = name
     return command
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from drawbar.export.branches import THE_MAIN_ANSWER, Extent
 from drawbar.export.format import Format, Row
@@ -51,14 +51,25 @@ class Wanted:
             "where": self.filter.text,
             "all_threads": self.extent.all_threads,
             "branches": self.extent.branches,
-            "rules": [rule for rule in RULES if rule not in self.waived],
+            "rules": [] if "rows" in self.format.needs else [rule for rule in RULES if rule not in self.waived],
             "limit": self.limit,
             "seed": self.seed,
         }
 
 
+def begin(store: Store, wanted: Wanted) -> Export:
+    """The export that a format wants."""
+    if "rows" in wanted.format.needs:
+        from drawbar.export.raw import RawExport
+
+        return RawExport(store, wanted)
+    return Export(store, wanted)
+
+
 class Export:
     """One export under way. Blocking; not to be shared between threads."""
+
+    page_size: ClassVar[int] = PAGE
 
     def __init__(self, store: Store, wanted: Wanted) -> None:
         self.tally = Tally()
@@ -73,8 +84,8 @@ class Export:
         """The rows, as many at a time as a page of sessions has. Raises `StoreError`."""
         ids = self._ids()
         self.tally.meant = len(ids)
-        for start in range(0, len(ids), PAGE):
-            page = self._facts.sessions(ids[start : start + PAGE])
+        for start in range(0, len(ids), self.page_size):
+            page = self._facts.sessions(ids[start : start + self.page_size])
             with _collecting_seldom():
                 rows = list(self._rows(page))
             yield rows

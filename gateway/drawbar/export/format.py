@@ -15,11 +15,11 @@ from drawbar.errors import UnknownName
 from drawbar.export.losses import Losses
 from drawbar.export.sample import Sample
 
-Need: TypeAlias = Literal["reward", "parallel_tool_calls", "trajectory", "token_ids", "branches", "group"]
+Need: TypeAlias = Literal["reward", "parallel_tool_calls", "trajectory", "token_ids", "branches", "group", "rows"]
 """What a format wants beside messages, masks and tools. `reward`: only sessions that have one; `trajectory`: the whole
 session, which takes longer to read; `token_ids`: the same, and only where those of all trained replies, and of what
 they were asked with, were told; `branches`: every branch of a conversation, asked for or not; `group`: how the task's
-other rollouts in the run did."""
+other rollouts in the run did; `rows`: the whole session as it is stored, in whatever health."""
 
 Kind: TypeAlias = Literal["jsonl", "parquet"]
 
@@ -54,6 +54,7 @@ FORMATS: Final[Mapping[str, tuple[str, str]]] = {
     "trl-completion": ("drawbar.export.trl_completion", "TRL's SFTTrainer: `prompt` and `completion`, a row per reply"),
     "sharegpt": ("drawbar.export.sharegpt", "LLaMA-Factory and Axolotl: `conversations`, `system`, `tools`"),
     "rl": ("drawbar.export.rl", "Reinforcement learning: token ids, logprobs, masks, advantages, a row per branch"),
+    "raw": ("drawbar.export.raw", "everything of every session, healthy or not, for `drawbar import`"),
 }
 """Every format by name: the module whose `FORMAT` it is, and what it is."""
 

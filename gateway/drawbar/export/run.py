@@ -8,7 +8,7 @@ from pathlib import Path
 
 from drawbar.export import manifest
 from drawbar.export.draft import Draft
-from drawbar.export.engine import Export, Listener, Wanted
+from drawbar.export.engine import Listener, Wanted, begin
 from drawbar.export.manifest import Written
 from drawbar.export.tally import Tally
 from drawbar.export.writing import Target, sink
@@ -24,7 +24,7 @@ def export(
         OSError: a file could not be written; what had these names before is as it was.
         StoreError: the store could not be read.
     """
-    made = Export(store, wanted)
+    made = begin(store, wanted)
     tally, losses = made.tally, made.tally.losses
     with ExitStack() as stack:
         draft = stack.enter_context(Draft(target.path))
