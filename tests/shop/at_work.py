@@ -28,10 +28,11 @@ async def until_lines(works: Works, name: str, count: int, running: Sequence[sub
     await works.until(lambda: works.lines(name) >= count or all(process.poll() is not None for process in running))
 
 
-async def served(works: Works, count: int, at_once: int, kills: int, *, leaving: bool = True) -> None:
-    """Serve so many customers, while the gateway is killed so often, and wait until every session is scored."""
+async def served(works: Works, count: int, at_once: int, kills: int, *, calm: bool = False) -> None:
+    """Serve so many customers, while the gateway is killed so often, and wait until every session is scored. `calm`:
+    no two say the same, and none leaves early."""
     await works.serve("--idle", "60")
-    plan, chance = customers(count, seed=count, leaving=leaving), Random(count)
+    plan, chance = customers(count, seed=count, leaving=not calm, alike=not calm), Random(count)
     agents = [works.hire(n, plan[n::AGENTS], at_once) for n in range(AGENTS)]
     for _ in range(kills):
         seen = works.lines("model.jsonl")

@@ -25,7 +25,7 @@ async def held_against_the_truth(works: Works, lost: int) -> Truth:
 
 
 async def test_twenty_customers_are_served_and_each_is_one_session(works: Works) -> None:
-    await served(works, 20, 4, kills=1, leaving=False)
+    await served(works, 20, 4, kills=1)
     await held_against_the_truth(works, AGENTS * 4)
 
 

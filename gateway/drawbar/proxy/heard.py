@@ -45,12 +45,15 @@ class Heard:
     """It was another gateway's, which may have been killed before its agent had it."""
 
     @property
-    def sure(self) -> bool:
-        """Its agent has it, and has not asked the same again."""
+    def likely(self) -> int:
+        """How likely its agent still calls what it asks for: 2, it has the reply, and neither went on nor asked the
+        same again; 1, it may have been left without the reply; 0, it went on."""
         turn = self.turn
+        if turn.followed:
+            return 0
         same = turn.session.tree.same(turn.leaf)
         latest = next((later for later in reversed(same) if later.session is turn.session), turn)
-        return turn.answered and not self.recalled and latest is turn
+        return 2 if turn.answered and not self.recalled and latest is turn else 1
 
 
 class LastWords:
@@ -124,17 +127,16 @@ class LastWords:
         return found
 
     def _taken(self, scope: bytes | None, is_it: Callable[[ToolUse], bool]) -> Session | None:
-        """Of those that asked just now, whoever asked first; else whoever asked last. A reply that its agent may
-        not have asks for nothing where another one does."""
+        """Of those likeliest to call it, who asked first, where they asked just now; else who asked last."""
         found: tuple[Heard, ToolUse] | None = None
         since = time.monotonic() - AT_ONCE
         for session, heard in self._newest(scope):
-            if found is not None and found[0].sure and heard.at < since:
+            if found is not None and heard.at < since and found[0].likely == 2:
                 if heard is self._by_session[session.id][1][-1]:
                     break  # all others spoke before
                 continue
             use = next((use for use in heard.uses if is_it(use)), None)
-            if use is not None and (found is None or _comes_before(heard, found[0], since)):
+            if use is not None and (found is None or _is_rather(heard, found[0], since)):
                 found = heard, use
         if found is None:
             return None
@@ -149,11 +151,11 @@ class LastWords:
                     yield session, heard
 
 
-def _comes_before(older: Heard, newer: Heard, since: float) -> bool:
-    """Whether an older reply that asks for the same call is the one that is meant."""
-    if older.sure != newer.sure:
-        return older.sure
-    return since <= older.at < newer.at
+def _is_rather(one: Heard, other: Heard, since: float) -> bool:
+    """Whether this reply, rather than another one, asks for a call that both ask for."""
+    if one.likely != other.likely:
+        return one.likely > other.likely
+    return one.at < other.at if min(one.at, other.at) >= since else one.at > other.at
 
 
 def _begins(use: ToolUse, words: Sequence[str], quoted: str) -> bool:
