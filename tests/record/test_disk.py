@@ -42,8 +42,10 @@ def test_a_disk_that_fills_up_fails_the_call_and_loses_nothing_once_there_is_roo
 
 def test_a_full_database_is_told_as_such(tmp_path: Path, make_session: Make) -> None:
     event.listen(Pool, "connect", _limit_pages)
-    store = Store.open(tmp_path / "drawbar.db")
-    event.remove(Pool, "connect", _limit_pages)
+    try:
+        store = Store.open(tmp_path / "drawbar.db")
+    finally:
+        event.remove(Pool, "connect", _limit_pages)
     store.write([make_session(id="a")])
     with pytest.raises(StoreError, match=r"disk is full.*Free some space.*--resume"):
         store.write([make_session(id="b"), BlobRow(digest=b"d", body=os.urandom(500_000))])
@@ -55,7 +57,7 @@ def test_a_full_database_is_told_as_such(tmp_path: Path, make_session: Make) -> 
 
 def _limit_pages(connection: sqlite3.Connection, record: object) -> None:
     """Let the file have no more than a few pages, as a full disk would."""
-    connection.execute("PRAGMA max_page_count = 40")
+    connection.execute("PRAGMA max_page_count = 100")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="accounts and file modes are POSIX")
