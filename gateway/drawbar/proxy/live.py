@@ -20,8 +20,9 @@ from typing import Any, Final, TypeVar
 import anyio.to_thread
 
 from drawbar.errors import StoreError, UnknownName
-from drawbar.ids import digest
+from drawbar.proxy.elsewhere import Elsewhere, taken
 from drawbar.proxy.heard import MOST_REPLIES, MOST_SESSIONS, TELLING, LastWords
+from drawbar.proxy.openings import by_first_words, by_name, cue_of, normal
 from drawbar.proxy.registry import Sessions
 from drawbar.proxy.settings import Settings
 from drawbar.record.graph import SessionGraph
@@ -33,7 +34,7 @@ from drawbar.record.sweeping import REMEMBERED
 from drawbar.sessions import Session
 from drawbar.wire.dialect import BadBody, Dialect, Request
 from drawbar.wire.identity import Identity
-from drawbar.wire.message import Message, Text, ToolResult
+from drawbar.wire.message import Message
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -86,6 +87,7 @@ class LiveSessions:
         self._finding: dict[bytes, asyncio.Task[Session | None]] = {}
         self._clients: OrderedDict[bytes, _Client] = OrderedDict()
         self._words = LastWords()
+        self._alike = Elsewhere(sessions, store)
         self._preparing: deque[tuple[float, Session]] = deque(maxlen=_MOST_PREPARING)
         self._sweeper: asyncio.Task[None] | None = None
         self._since: float | None = None
@@ -128,13 +130,13 @@ class LiveSessions:
 
     def _heard(self, turn: Turn[Session], node: bytes, dialect: Dialect, message: bytes) -> None:
         session = turn.session
-        if self._stop_tools and any(_stops(use.name, self._stop_tools) for use in _normal(dialect, message).tool_uses):
+        if self._stop_tools and any(_stops(use.name, self._stop_tools) for use in normal(dialect, message).tool_uses):
             task = asyncio.create_task(self._stop(session))
             self._stopping.add(task)
             task.add_done_callback(self._stopping.discard)
         self._words.note(turn, node, dialect, message)
         if session.row.origin == "content" and session.row.key_digest is None:
-            session.name(_first_words(session.scope, session.cue, dialect, message))
+            session.name(by_first_words(session.scope, session.cue, dialect, message))
 
     async def _by_name(self, scope: bytes, agent: str, name: str, parent: str | None) -> Session:
         """The session that an agent calls so, or one of whose threads it calls so: then `parent` began it."""
@@ -146,10 +148,10 @@ class LiveSessions:
         else:
             session = None
             for known in reversed(names):
-                session = session or await self._again(_name(scope, agent, known))
+                session = session or await self._again(by_name(scope, agent, known))
             session = session or self._named.get((scope, agent, name))  # meanwhile
             if session is None or session.stop is not None:
-                session = self._sessions.begin("identity", _name(scope, agent, name), agent)
+                session = self._sessions.begin("identity", by_name(scope, agent, name), agent)
                 session.label({"session": name})
         self._named[scope, agent, name] = session
         return session
@@ -166,11 +168,14 @@ class LiveSessions:
         if session is not None and not await self._caught_up(session, client, dialect, there):
             session = _continued(client.tree, dialect, there)
         if session is None:
-            opening = [_normal(dialect, message) for message in there.messages[:_OPENING]]
+            opening = [normal(dialect, message) for message in there.messages[:_OPENING]]
             session = await self._from_store(scope, dialect, opening, there) or self._opened_by(scope, opening, there)
+        if session is not None and session.row.origin == "content" and session.stop is None and self._store.shared:
+            self._share(session, client)
+            session = await self._elsewhere(session, client, dialect, there)
         if session is None or session.stop is not None:
             over = session.row if session is not None else None
-            cue = _cue(_normal(dialect, there.messages[-1])) if there.messages else ""
+            cue = cue_of(normal(dialect, there.messages[-1])) if there.messages else ""
             session = self._prepared(scope, cue, there) if request.tools is not None and over is None else None
             session = session or self._sessions.begin("content", None, agent, continues=over)
             if request.tools is None:
@@ -179,8 +184,7 @@ class LiveSessions:
             session.root = there.path[0] if there.path else None
         if session.row.origin != "content":  # it has a memory of its own
             return session, None
-        if session.tree is not client.tree:
-            session.adopt(client.graph, client.tree, client.replies)
+        self._share(session, client)
         return session, there
 
     async def _goes_on(self, session: Session) -> bool:
@@ -234,10 +238,31 @@ class LiveSessions:
         """The session that this conversation began in, before this gateway or this memory of it did."""
         for at, (cue, said) in enumerate(pairwise(opening), start=1):
             if said.role == "assistant":
-                found = await self._again(_first_words(scope, _cue(cue), dialect, there.messages[at]), there.path)
+                found = await self._again(by_first_words(scope, cue_of(cue), dialect, there.messages[at]), there.path)
                 if found is not None:
                     return found
         return None
+
+    async def _elsewhere(self, session: Session, client: _Client, dialect: Dialect, there: Placed) -> Session:
+        """The session that is meant, where other gateways may have some that are just like this one."""
+        tree = client.tree
+        if tree.lacks_reply(dialect, there.path, there.messages):
+            opening = [normal(dialect, raw) for raw in there.messages[:_OPENING]]
+            self._share(await self._from_store(session.scope, dialect, opening, there), client)
+            session = _continued(tree, dialect, there) or session
+        now = taken(tree, dialect, there) is not None
+        if not await self._told(self._alike.has_alike(session, now=now), False):
+            return session
+        async with self._alike.in_turn(session):
+            await self._told(self._alike.refresh(tree, dialect, there), None)
+            name = session.row.key_digest or b""
+            self._share(await self._told(self._alike.other(name, tree, dialect, there), None), client)
+            return _continued(tree, dialect, there) or session
+
+    def _share(self, session: Session | None, client: _Client) -> None:
+        """Let a session that is known by its content have the memory of all its client's."""
+        if session is not None and session.row.origin == "content" and session.tree is not client.tree:
+            session.adopt(client.graph, client.tree, client.replies)
 
     async def _again(self, name: bytes, path: Sequence[bytes] = ()) -> Session | None:
         """Look into the store; requests that ask at once share one look."""
@@ -292,7 +317,7 @@ class LiveSessions:
             session.used -= max(0.0, time.time() - past.calls[-1].started)
             opening = past.path(past.calls[0].request)
             if opening:
-                session.cue, session.root = _cue(opening[-1].message), opening[0].id
+                session.cue, session.root = cue_of(opening[-1].message), opening[0].id
             if session.row.origin == "content":
                 client = self._client(session.scope)
                 session.adopt(client.graph, client.tree, client.replies)
@@ -370,26 +395,3 @@ def _continued(tree: CallTree[Session], dialect: Dialect, there: Placed) -> Sess
 
 def _stops(tool: str, names: frozenset[str]) -> bool:
     return tool in names or any(tool.endswith("__" + name) for name in names)
-
-
-def _normal(dialect: Dialect, message: bytes) -> Message:
-    try:
-        return dialect.normal(message)
-    except BadBody:
-        return Message("user", ())
-
-
-def _name(scope: bytes, agent: str, session: str) -> bytes:
-    """What finds a session in the store whose agent names it."""
-    return digest(b"identity", scope, agent.encode(), b"\0", session.encode())
-
-
-def _first_words(scope: bytes, cue: str, dialect: Dialect, reply: bytes) -> bytes:
-    """What finds a session in the store by its first reply, and by what that answered."""
-    return digest(b"content", scope, cue.encode(errors="surrogatepass"), b"\0", dialect.canonical(reply))
-
-
-def _cue(message: Message) -> str:
-    """The last that a message says. What its agent puts before it (where and when it is) may be others in a resume."""
-    said = [block.text for block in message.blocks if isinstance(block, Text | ToolResult)]
-    return said[-1].strip() if said else ""

@@ -117,10 +117,13 @@ class Sessions:
             return None
         if row.status == "ended":
             return self.begin(row.origin, name, row.harness, continues=row)
-        session = self._by_id.get(row.id)
-        if session is None:
-            session = self._by_id.setdefault(row.id, (await self._recalled(row, ""))[0])
-        return session
+        return await self.known(row)
+
+    async def known(self, row: SessionRow) -> Session:
+        """An open live session of the store. Raises `StoreError`."""
+        if row.id not in self._by_id:
+            self._by_id.setdefault(row.id, (await self._recalled(row, ""))[0])
+        return self._by_id[row.id]
 
     async def resume(self, since: float, most: int) -> list[tuple[Session, Trajectory]]:
         """The live sessions that other gateways have left open and that were heard since then, unless they are known

@@ -166,6 +166,11 @@ class CallTree(Generic[S]):
         """The calls that were answered with this."""
         return self._replies.get(reply, ())
 
+    def is_taken(self, turn: Turn[S], leaf: bytes | None) -> bool:
+        """Whether a request with this last message goes on from a call that another one has gone on from already, and
+        is not that one again after a failure."""
+        return turn.followed and _likely(turn, leaf) < 4
+
     def add(self, turn: Turn[S], place: Place[S]) -> None:
         """A call begins."""
         if place.follows is not None:
