@@ -9,17 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Set
 from importlib import import_module
-from typing import Any, Final, Literal, Protocol, TypeAlias
+from typing import Any, Final, Literal, Protocol, TypeAlias, runtime_checkable
 
 from drawbar.errors import UnknownName
 from drawbar.export.losses import Losses
 from drawbar.export.sample import Sample
 
-Need: TypeAlias = Literal["reward", "parallel_tool_calls", "trajectory", "token_ids", "branches", "group", "rows"]
+Need: TypeAlias = Literal[
+    "reward", "parallel_tool_calls", "trajectory", "token_ids", "branches", "group", "rows", "labels", "pairs", "task"
+]
 """What a format wants beside messages, masks and tools. `reward`: only sessions that have one; `trajectory`: the whole
 session, which takes longer to read; `token_ids`: the same, and only where those of all trained replies, and of what
 they were asked with, were told; `branches`: every branch of a conversation, asked for or not; `group`: how the task's
-other rollouts in the run did; `rows`: the whole session as it is stored, in whatever health."""
+other rollouts in the run did; `rows`: the whole session as it is stored, in whatever health; `labels`: whether
+replies are wanted; `pairs`: a better and a worse reply, of which `PairFormat` makes rows; `task`: one session of each
+task, with what all of its rollouts came to."""
 
 Kind: TypeAlias = Literal["jsonl", "parquet"]
 
@@ -48,11 +52,24 @@ class Format(Protocol):
         """The rows of one sample: none, one or several, of JSON values. Calls `losses.note` for what they lack."""
 
 
+@runtime_checkable
+class PairFormat(Format, Protocol):
+    """One trainer's way to write preferences."""
+
+    def pair_rows(self, chosen: Sample, rejected: Sample, at: int, losses: Losses) -> Iterator[Row]:
+        """The rows of two samples that are the same up to message `at`, which in both is a reply of the model's. What
+        comes after it is not there, unless whole ways are wanted."""
+
+
 FORMATS: Final[Mapping[str, tuple[str, str]]] = {
     "openai": ("drawbar.export.openai", "OpenAI fine-tuning: chat messages, tools, weights"),
     "trl": ("drawbar.export.trl", "TRL's SFTTrainer: `messages` and `tools`, a row for each conversation"),
     "trl-completion": ("drawbar.export.trl_completion", "TRL's SFTTrainer: `prompt` and `completion`, a row per reply"),
     "sharegpt": ("drawbar.export.sharegpt", "LLaMA-Factory and Axolotl: `conversations`, `system`, `tools`"),
+    "openai-dpo": ("drawbar.export.openai_dpo", "OpenAI fine-tuning by preference: a better and a worse reply"),
+    "trl-dpo": ("drawbar.export.trl_dpo", "TRL's DPOTrainer: `prompt`, `chosen`, `rejected`"),
+    "trl-kto": ("drawbar.export.trl_kto", "TRL's KTOTrainer: `prompt`, `completion`, `label`, a row per reply"),
+    "trl-grpo": ("drawbar.export.trl_grpo", "TRL's GRPOTrainer: a row per task, its prompt and how its rollouts did"),
     "rl": ("drawbar.export.rl", "Reinforcement learning: token ids, logprobs, masks, advantages, a row per branch"),
     "raw": ("drawbar.export.raw", "everything of every session, healthy or not, for `drawbar import`"),
 }

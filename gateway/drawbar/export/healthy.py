@@ -58,7 +58,20 @@ RULES: Final[Mapping[str, Rule]] = {rule.name: rule for rule in _TABLE}
 FURTHER: Final[Mapping[str, str]] = {
     "no_reward": "it has no reward, which the format needs",
     "no_token_ids": "the token ids of its prompts and replies were not recorded, which the format needs",
+    "no_label": "nobody said whether it is wanted, and it has no reward",
     "nothing_to_train": "no reply in it is the model's own",
+    "held_out": "it repeats a held-out task (--held-out)",
+    "group": "its task's rollouts are not as --group wants them",
+    "duplicate": "the same was said in another session (--dedupe)",
+    "near_duplicate": "nearly the same was said in another session (--dedupe near)",
+    "not_selected": "others of its task were taken (--select)",
+    "torn": "its user, or what it begins with, is on the other side of the split",
+    "no_pair": "no other session parts from it at a reply that is so much better or worse",
+    "same_task": "another session stands for its task, of which there is one row",
+    "per_task": "there is enough of its task (--per-task)",
+    "per_environment": "there is enough of its environment (--per-environment)",
+    "mix": "it is more than its environment's share, or has none (--mix)",
+    "enough": "there are enough sessions (--limit)",
     "no_row": "the format can make no row of it",
 }
 """Further reasons for which a session has no row, and what they mean."""

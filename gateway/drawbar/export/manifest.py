@@ -42,8 +42,10 @@ def manifest(
     counts: Mapping[str, Any],
     store: str,
     licenses: Mapping[str, str],
+    redactions: Sequence[Mapping[str, Any]] | None = None,
 ) -> bytes:
-    """The manifest's text. `licenses`: of models' words, by `upstream/model`, by either of the two, or `*`."""
+    """The manifest's text. `licenses`: of models' words, by `upstream/model`, by either of the two, or `*`.
+    `redactions`: what was made unrecognisable; None: nothing was to be."""
     return orjson.dumps(
         {
             "manifest": VERSION,
@@ -52,6 +54,7 @@ def manifest(
             "store": store,
             "query": query,
             "counts": counts,
+            **({} if redactions is None else {"redactions": redactions}),
             "licenses": {model: _license(model, licenses) for model in counts.get("models", {})},
             "files": [{"name": it.path.name, "rows": it.rows, "bytes": it.size, "sha256": it.sha256} for it in files],
         },

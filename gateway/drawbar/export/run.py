@@ -1,14 +1,15 @@
-"""An export from a store into a file: all of it or nothing, with its manifest."""
+"""An export from a store into files: all of it or nothing, with its manifest."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 from drawbar.export import manifest
 from drawbar.export.draft import Draft
-from drawbar.export.engine import Listener, Wanted, begin
+from drawbar.export.engine import Exporting, Listener, Wanted, begin
 from drawbar.export.manifest import Written
 from drawbar.export.tally import Tally
 from drawbar.export.writing import Target, sink
@@ -18,29 +19,58 @@ from drawbar.record.store import Store
 def export(
     store: Store, wanted: Wanted, target: Target, *, licenses: Mapping[str, str], listen: Listener | None = None
 ) -> tuple[Tally, Path | None]:
-    """Write a file and its manifest; what it came to, and where the manifest is. Without any row nothing is written.
+    """Write the files of an export and their manifest; what it came to, and where the manifest is. Without any row
+    nothing is written.
 
     Raises:
+        ConfigurationError: the choice is none, or the format does not go with it.
         OSError: a file could not be written; what had these names before is as it was.
         StoreError: the store could not be read.
     """
-    made = begin(store, wanted)
-    tally, losses = made.tally, made.tally.losses
+    return write(begin(store, wanted), store, wanted, target, licenses, listen)
+
+
+def write(
+    made: Exporting,
+    store: Store,
+    wanted: Wanted,
+    target: Target,
+    licenses: Mapping[str, str],
+    listen: Listener | None = None,
+) -> tuple[Tally, Path | None]:
+    """As `export`, of an export that was begun."""
+    tally = made.tally
     with ExitStack() as stack:
-        draft = stack.enter_context(Draft(target.path))
-        rows = sink(target, draft, wanted.format, losses)
-        for page in made.pages(listen):
-            rows.write(page)
-        rows.finish()
-        losses.keep()
+        drafts: list[Draft] = []
+        files: list[Written] = []
+        for side in made.sides:
+            before = tally.rows
+            draft = stack.enter_context(Draft(side_of(target.path, side)))
+            rows = sink(replace(target, path=draft.path), draft, wanted.format, tally.losses)
+            for page in made.pages(listen, side):
+                rows.write(page)
+            rows.finish()
+            tally.losses.keep()
+            draft.finish()
+            drafts.append(draft)
+            files.append(Written(draft.path, tally.rows - before, draft.size, draft.sha256))
         if not tally.rows:
             return tally, None
-        draft.finish()
-        written = Written(target.path, tally.rows, draft.size, draft.sha256)
-        text = manifest.manifest([written], wanted.to_json(), tally.to_json(), store.url, licenses)
+        text = manifest.manifest(files, wanted.to_json(), tally.to_json(), store.url, licenses, made.redactions)
         beside = stack.enter_context(Draft(manifest.path_of(target.path)))
         beside.write(text)
         beside.finish()
-        draft.publish()
-        beside.publish()
+        for each in (*drafts, beside):
+            each.publish()
     return tally, beside.path
+
+
+def side_of(path: Path, side: str) -> Path:
+    """The file of one side of a split: `data.train.jsonl.gz` beside `data.jsonl.gz`."""
+    if not side:
+        return path
+    known = {".jsonl", ".ndjson", ".parquet", ".gz", ".zst", ".zstd"}
+    name, ends = path.name, ""
+    while (suffix := Path(name).suffix).lower() in known:
+        name, ends = name.removesuffix(suffix), suffix + ends
+    return path.with_name(f"{name}.{side}{ends}")

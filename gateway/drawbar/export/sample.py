@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from drawbar.export.groups import Group
+from drawbar.export.task_filter import TaskRewards
+from drawbar.ids import digest
 from drawbar.record.facts import Facts
 from drawbar.task import Task
 from drawbar.trajectory import Trajectory
@@ -100,6 +102,11 @@ class Sample:
     """The task's rollouts in the run, where the format asks for them (`group`) and it is one of them."""
     trajectory: Trajectory | None = None
     """The whole session, where the format asks for it (`trajectory`, `token_ids`)."""
+    labels: Sequence[bool | None] = ()
+    """One for each message, where the format asks for it (`labels`): whether the reply is wanted; None: it is not
+    trained, or nobody knows."""
+    rollouts: TaskRewards | None = None
+    """What all rollouts of its task came to, where the format asks for it (`task`)."""
 
     @property
     def messages(self) -> Sequence[Message]:
@@ -135,3 +142,9 @@ class Sample:
 def length(*counted: int | None) -> int | None:
     """The sum of counts of tokens; None where one of them is not known."""
     return None if None in counted else sum(counted)  # type: ignore[arg-type]
+
+
+def words_of(samples: Sequence[Sample]) -> bytes:
+    """What is the same in two sessions in whose samples the same was said, to the last message."""
+    leaves = [sample.said[-1].node for sample in samples]
+    return leaves[0] if len(leaves) == 1 else digest(b"".join(leaves))

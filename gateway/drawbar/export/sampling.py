@@ -9,6 +9,7 @@ from typing import NamedTuple
 from drawbar.export.branches import Extent, samples
 from drawbar.export.format import Need
 from drawbar.export.groups import GroupReader
+from drawbar.export.healthy import fallen_to
 from drawbar.export.sample import UNGRADED, Grade, Sample
 from drawbar.export.straight import StraightReader
 from drawbar.record.facts import FactReader, Facts, ScoreFacts
@@ -40,7 +41,7 @@ class Sampler:
         straight = {} if self._whole else self._straight.samples([it for it in page if it.id not in known])
         scores = self._facts.scores([it.id for it in page])
         for facts in page:
-            grade = _grade(scores[facts.id]) if facts.id in scores else UNGRADED
+            grade = grade_of(scores[facts.id]) if facts.id in scores else UNGRADED
             found = straight.get(facts.id)
             made = [found] if found is not None else self._of_whole(facts, known.get(facts.id))
             group = self._groups.group(facts) if self._groups is not None and made else None
@@ -53,7 +54,17 @@ class Sampler:
         return list(found) if self._whole else [replace(sample, trajectory=None) for sample in found]
 
 
-def _grade(scores: Sequence[ScoreFacts]) -> Grade:
+def broken_rule(store: Store, facts: Facts, known: dict[str, Trajectory], waived: frozenset[str]) -> str | None:
+    """The rule of health that a session breaks. One that nobody has looked at is looked at now, and then `known`."""
+    findings = facts.findings
+    if findings is None:
+        found = known[facts.id] = store.trajectory(facts.id)
+        findings = [finding.name for finding in found.health]
+    return fallen_to(facts, findings, waived)
+
+
+def grade_of(scores: Sequence[ScoreFacts]) -> Grade:
+    """What a session's newest scores come to."""
     own = [score for score in scores if not score.feedback]
     weighted = [score for score in own if score.weight]
     values = [score.weight * score.value for score in weighted if score.value is not None]
