@@ -34,17 +34,26 @@ NEEDS_A_RUN = {
     "drawbar sessions --where 'reward < 0.5 and tool_calls > 20 and started > 7d'",
     "drawbar stats --by model,day",
     "drawbar score examples/word_lengths.py --where 'environment = word_lengths'",
+    "drawbar alerts",
+    "drawbar compare --live --before 7d --after 1d --by model",
 }
-SERVES = {"drawbar serve servers/wiki_search", "drawbar serve --config examples/drawbar.toml"}
+SERVES = {"drawbar serve servers/wiki_search", "drawbar serve --config examples/drawbar.toml", "drawbar watch"}
+"""They end when they are told to: their own tests run them."""
+CAPTURES = [
+    "drawbar capture monday --where 'environment = shop and started > 1d' -o monday",
+    "drawbar run monday --model gpt-5-mini --judge-model gpt-5",
+]
 INSTALLS = {"drawbar harness install codex", "drawbar run servers/wiki_search --harness codex --model gpt-5-mini"}
 """Run by the agents' own tests, where they are installed."""
-ASKS_A_PROVIDER = {command for command in COMMANDS if "--model" in command} - INSTALLS
+ASKS_A_PROVIDER = {command for command in COMMANDS if "--model" in command} - INSTALLS - {*CAPTURES}
 CONNECTS = {command for command in COMMANDS if command.startswith("drawbar connect ")}
 ASKS_A_PROVIDER -= CONNECTS
 PLAIN = [
     c
     for c in COMMANDS
-    if c not in NEEDS_A_RUN | SERVES | INSTALLS | ASKS_A_PROVIDER | CONNECTS and "NAME" not in c and "ENV" not in c
+    if c not in NEEDS_A_RUN | SERVES | INSTALLS | {*CAPTURES} | ASKS_A_PROVIDER | CONNECTS
+    and "NAME" not in c
+    and "ENV" not in c
 ]
 
 
@@ -115,6 +124,19 @@ def test_what_a_run_recorded_can_be_looked_at_as_the_readme_says(tmp_path: Path)
         command = line.replace("RUN RUN", " ".join(runs)).replace("RUN", runs[0]).replace("SESSION", session)
         done = drawbar(command, store)
         assert done.returncode == 0, (command, done.stderr)
+
+
+async def test_what_was_recorded_is_captured_and_played_again_as_the_readme_says(tmp_path: Path) -> None:
+    assert set(CAPTURES) <= set(COMMANDS)
+    store, folder = tmp_path / "drawbar.db", tmp_path / "monday"
+    capture, again = (line.replace(" monday --model", f" {folder} --model") for line in CAPTURES)
+    capture = capture.replace("environment = shop and started > 1d", "environment = word_lengths")
+    async with serve_chat([says("yes")]) as server:
+        provider = {"OPENAI_BASE_URL": server.base_url, "OPENAI_API_KEY": "sk-test"}
+        for line in ("drawbar run examples/word_lengths.py", capture.replace("-o monday", f"-o {folder}"), again):
+            done = await to_thread.run_sync(partial(drawbar, f"{line} --json", store, **provider))
+            assert done.returncode == 0, (line, done.stderr)
+    assert json.loads(done.stdout)["invalid"] == 0
 
 
 def test_the_example_is_the_file_that_it_is_said_to_be_and_has_at_most_25_lines() -> None:
