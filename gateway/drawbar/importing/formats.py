@@ -12,6 +12,10 @@ from drawbar.importing.packet import Format
 
 FORMATS: Final[Mapping[str, str]] = {
     "raw": "drawbar's own, of `drawbar export raw`",
+    "inspect": "a log of Inspect AI (.eval)",
+    "verifiers": "traces of Prime Intellect's verifiers (traces.jsonl)",
+    "atif": "Agent Trajectory Interchange Format (Harbor), one JSON file each or one to a line",
+    "chat": "OpenAI chat messages: fine-tuning files, and plain `messages`, a conversation on each line",
 }
 """Every format by name, in the order in which a file is tried; each is the module of that name beside this one."""
 

@@ -48,6 +48,11 @@ class Source:
         self.modified = path.stat().st_mtime
         self._listen = listen
 
+    def heard(self, size: int) -> None:
+        """Tell that so many bytes of the file were read."""
+        if self._listen is not None:
+            self._listen(size)
+
     def beginning(self) -> bytes:
         """Its first bytes, decompressed; as much as can be read of them."""
         with self.open() as stream:

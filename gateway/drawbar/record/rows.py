@@ -193,7 +193,7 @@ class ScoreRow(msgspec.Struct, frozen=True, kw_only=True):
     weight: float
     rubric_version: str
     source: str
-    """rollout | live | rescore | feedback"""
+    """rollout | live | rescore | feedback | import (another program gave it)"""
     explanation: str | None = None
     error: str | None = None
     usage: bytes | None = None
