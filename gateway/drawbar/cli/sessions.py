@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(add_completion=False)
 
+_PIPED = 160
+"""Columns of a table that goes to a file or a program, which has no width of its own."""
 _HEALTH = {"defect": "red", "warning": "yellow", "unknown": "dim"}
 
 
@@ -49,7 +52,8 @@ def sessions(
             return
         most = limit or 50
         found = list(source.overview(filter, limit=most, newest_first=not oldest_first))
-        Console().print(_table(found) if found else nothing_meant(source, filter), highlight=False)
+        width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else _PIPED
+        Console(width=width).print(_table(found) if found else nothing_meant(source, filter), highlight=False)
         if len(found) == most and (more := _more(source, where, most)):
             Console().print(more, style="dim", highlight=False)
 
