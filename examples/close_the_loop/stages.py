@@ -78,7 +78,7 @@ class Loop:
     async def _learn(self, name: str, where: str, before: Path, after: Path) -> int:
         """Export what a filter means and train on it; how many rows there were."""
         export = self._folder / f"{name}.jsonl"
-        await self._drawbar("export", "trl", "--where", where, "--output", export, "--force")
+        await self._drawbar("export", "trl", "--where", where, "--output", export, "--force", "--dedupe", "none")
         self._say(f"training on {export.name}")
         return await asyncio.to_thread(train_on, export, before, after, epochs=self._sizes.epochs, seed=self._seed)
 

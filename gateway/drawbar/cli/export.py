@@ -5,18 +5,20 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from drawbar.cli import export_options as options
 from drawbar.cli.output import AsJson, StoreUrl, note, pairs, print_json, reading
 from drawbar.cli.where import Where, nothing_meant
 from drawbar.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from drawbar.export.engine import Wanted
-    from drawbar.export.tally import Tally
+    from drawbar.export.engine import Exporting, Wanted
+    from drawbar.export.format import Format
     from drawbar.export.writing import Target
     from drawbar.record.store import Store
 
@@ -69,6 +71,19 @@ def export(
     seed: Annotated[
         int | None, _option("--seed", help="Take sessions in an order that it decides. Default: the oldest first.")
     ] = None,
+    group: options.Group = "",
+    select: options.SelectOf = "all",
+    pass_threshold: options.PassThreshold = None,
+    dedupe: options.DedupeOf = None,
+    held_out: options.HeldOut = None,
+    per_task: options.PerTask = None,
+    per_environment: options.PerEnvironment = None,
+    mix: options.Mix = None,
+    split: options.Split = None,
+    redact: options.Redacted = False,
+    pairs_from: options.PairsFrom = None,
+    margin: options.Margin = 0.0,
+    whole: options.Whole = False,
     compress: Annotated[
         str | None, _option("--compress", metavar="none|gz|zst", help="Default: as the file's name says.")
     ] = None,
@@ -89,6 +104,7 @@ def export(
         Path | None, _option("--verify", metavar="MANIFEST", help="Say whether the files of a manifest still match it.")
     ] = None,
     formats: Annotated[bool, _option("--formats", help="List the formats, and end.")] = False,
+    group_columns: options.GroupColumns = False,
     store: StoreUrl = None,
     json: AsJson = False,
     quiet: Annotated[bool, _option("--quiet", "-q", help="Show no progress.")] = False,
@@ -101,7 +117,29 @@ def export(
         return _list_formats(json)
     if verify is not None:
         return _verify(verify, json)
-    wanted = _wanted(format, where, all_threads, branches, allow, limit, seed)
+    if group_columns:
+        return _list_columns(json)
+    found = _format(format)
+    choice = options.chosen(
+        found,
+        group=group,
+        select=select,
+        pass_threshold=pass_threshold,
+        dedupe=dedupe,
+        held_out=held_out,
+        per_task=per_task,
+        per_environment=per_environment,
+        mix=mix,
+        split=split,
+        pairs=pairs_from,
+        margin=margin,
+        whole=whole,
+    )
+    wanted = replace(
+        _wanted(found, where, all_threads, branches, allow, limit, seed),
+        choice=choice,
+        redact=options.pseudonyms(config) if redact else None,
+    )
     with reading(store) as source:
         if dry_run:
             return _dry_run(source, wanted, explain, json, quiet)
@@ -112,8 +150,16 @@ def export(
         )
 
 
+def _format(name: str | None) -> Format:
+    from drawbar.export.format import FORMATS, format_named
+
+    if name is None:
+        raise ConfigurationError(f"Which format? One of {', '.join(FORMATS)} (--formats tells of them).")
+    return format_named(name)
+
+
 def _wanted(
-    name: str | None,
+    format: Format,
     where: str,
     all_threads: bool,
     branches: bool,
@@ -123,14 +169,11 @@ def _wanted(
 ) -> Wanted:
     from drawbar.export.branches import Extent
     from drawbar.export.engine import Wanted
-    from drawbar.export.format import FORMATS, format_named
     from drawbar.export.healthy import waivers
     from drawbar.record.filter import where as read
 
-    if name is None:
-        raise ConfigurationError(f"Which format? One of {', '.join(FORMATS)} (--formats tells of them).")
     return Wanted(
-        format=format_named(name),
+        format=format,
         filter=read(where),
         extent=Extent(all_threads, branches),
         waived=waivers(allow or ()),
@@ -148,11 +191,13 @@ def _licenses(config: Path | None, given: list[str] | None) -> dict[str, str]:
 
 
 def _target(output: Path, compress: str | None, wanted: Wanted, force: bool) -> Target:
+    from drawbar.export.run import files_of
     from drawbar.export.writing import target
 
     found = target(output, compress, wanted.format)
-    if found.path.exists() and not force:
-        raise ConfigurationError(f"{found.path} is there already: name another file, or write over it with --force.")
+    for path in files_of(found.path, wanted):
+        if path.exists() and not force:
+            raise ConfigurationError(f"{path} is there already: name another file, or write over it with --force.")
     if not found.path.parent.is_dir():
         raise ConfigurationError(f"There is no folder {found.path.parent}: create it first.")
     return found
@@ -162,20 +207,23 @@ def _write(
     store: Store, wanted: Wanted, target: Target, licenses: dict[str, str], explain: bool, json: bool, quiet: bool
 ) -> None:
     from drawbar.cli.export_text import told
-    from drawbar.export.run import export
+    from drawbar.export.engine import begin
+    from drawbar.export.run import files_of, write
 
+    made = begin(store, wanted)
     try:
         with _progress(quiet) as listen:
-            tally, manifest = export(store, wanted, target, licenses=licenses, listen=listen)
+            tally, manifest = write(made, store, wanted, target, licenses, listen)
     except OSError as error:
         raise ConfigurationError(
             f"{target.path} could not be written: {error.strerror or error}. Nothing was left under its name."
         ) from error
     if manifest is None:
-        raise ConfigurationError(_nothing(store, wanted, tally))
+        raise ConfigurationError(_nothing(store, wanted, made))
+    files = [str(path) for path in files_of(target.path, wanted)]
     if json:
-        return print_json({"file": str(target.path), "manifest": str(manifest), **tally.to_json()})
-    typer.echo(f"{tally.rows:,} rows in {target.path} ({manifest.name} beside it)")
+        return print_json({"file": files[0], "files": files, "manifest": str(manifest), **tally.to_json()})
+    typer.echo(f"{tally.rows:,} rows in {' and '.join(files)} ({manifest.name} beside it)")
     for line in told(tally, explain=explain):
         typer.echo(line)
 
@@ -187,10 +235,11 @@ def _dry_run(store: Store, wanted: Wanted, explain: bool, json: bool, quiet: boo
 
     made, pick = begin(store, wanted), Pick(_SHOWN, wanted.seed or 0)
     with _progress(quiet) as listen:
-        for rows in made.pages(listen):
-            pick.write(rows)
+        for side in made.sides:
+            for rows in made.pages(listen, side):
+                pick.write(rows)
     if not made.tally.rows:
-        raise ConfigurationError(_nothing(store, wanted, made.tally))
+        raise ConfigurationError(_nothing(store, wanted, made))
     if json:
         return print_json({**made.tally.to_json(), "samples": pick.rows})
     typer.echo(f"{made.tally.rows:,} rows of {wanted.format.name} would be written.")
@@ -200,13 +249,14 @@ def _dry_run(store: Store, wanted: Wanted, explain: bool, json: bool, quiet: boo
         typer.echo(f"\n{rendered(row)}")
 
 
-def _nothing(store: Store, wanted: Wanted, tally: Tally) -> str:
+def _nothing(store: Store, wanted: Wanted, made: Exporting) -> str:
     """Why no row can be made."""
     from drawbar.cli.export_text import left_out
 
-    if not tally.meant:
+    if not made.tally.meant:
         return nothing_meant(store, wanted.filter)
-    return "\n".join((f"Of none of these sessions can a row of {wanted.format.name} be made.", *left_out(tally)))
+    why = made.emptied or f"Of none of these sessions can a row of {wanted.format.name} be made."
+    return "\n".join((why, *left_out(made.tally)))
 
 
 def _verify(path: Path, json: bool) -> None:
@@ -229,6 +279,17 @@ def _list_formats(json: bool) -> None:
     width = max(map(len, FORMATS))
     for name, (_, said) in FORMATS.items():
         typer.echo(f"{name:<{width}}  {said}")
+
+
+def _list_columns(json: bool) -> None:
+    found = options.columns()
+    if json:
+        return print_json(found)
+    titles = {"columns": "columns of --group", "selectors": "what --select takes of each task", "pairs": "--pairs"}
+    for part, meanings in found.items():
+        typer.echo(f"{titles[part]}:")
+        for name, meaning in meanings.items():
+            typer.echo(f"  {name:<16}  {meaning}")
 
 
 @contextmanager

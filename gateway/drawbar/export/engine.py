@@ -135,7 +135,7 @@ class Export:
         self._sampler = Sampler(store, self._needs, wanted.extent)
         self._notes = NoteReader(store) if "labels" in self._needs else None
         self._noted: dict[str, list[Note]] = {}
-        self._seen: set[bytes] = set()
+        self._seen: set[tuple[bytes, float | None]] = set()
 
     def pages(self, listen: Listener | None = None, side: str = "") -> Iterator[list[Row]]:
         """The rows of a file, as many at a time as a page of sessions has. Raises `StoreError`."""
@@ -187,10 +187,10 @@ class Export:
             return "no_reward"
         if "token_ids" in self._needs and not (samples := list(filter(_has_token_ids, samples))):
             return "no_token_ids"
-        if self._wanted.choice.dedupe.exact and self._is_known(samples):
-            return "duplicate"
         if why := self._tell(read):
             return why
+        if self._wanted.choice.dedupe.exact and self._is_known(read):
+            return "duplicate"
         before = len(rows)
         for sample in samples:
             made = list(self._wanted.format.rows(sample, self.tally.losses))
@@ -205,9 +205,9 @@ class Export:
         self.tally.take(read.facts, read.grade)
         return None
 
-    def _is_known(self, samples: Sequence[Sample]) -> bool:
-        """Whether a session before this one has said the same."""
-        said = words_of(samples)
+    def _is_known(self, read: Read) -> bool:
+        """Whether the same was said in a session before this one (and, where it is labelled, was worth the same)."""
+        said = words_of(read.samples), read.grade.reward if self._notes is not None else None
         known = said in self._seen
         self._seen.add(said)
         return known

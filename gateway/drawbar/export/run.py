@@ -11,6 +11,7 @@ from drawbar.export import manifest
 from drawbar.export.draft import Draft
 from drawbar.export.engine import Exporting, Listener, Wanted, begin
 from drawbar.export.manifest import Written
+from drawbar.export.sides import SIDES
 from drawbar.export.tally import Tally
 from drawbar.export.writing import Target, sink
 from drawbar.record.store import Store
@@ -45,7 +46,7 @@ def write(
         files: list[Written] = []
         for side in made.sides:
             before = tally.rows
-            draft = stack.enter_context(Draft(side_of(target.path, side)))
+            draft = stack.enter_context(Draft(_of_side(target.path, side)))
             rows = sink(replace(target, path=draft.path), draft, wanted.format, tally.losses)
             for page in made.pages(listen, side):
                 rows.write(page)
@@ -65,7 +66,12 @@ def write(
     return tally, beside.path
 
 
-def side_of(path: Path, side: str) -> Path:
+def files_of(path: Path, wanted: Wanted) -> list[Path]:
+    """The files that will be written."""
+    return [_of_side(path, side) for side in (SIDES if wanted.choice.split is not None else ("",))]
+
+
+def _of_side(path: Path, side: str) -> Path:
     """The file of one side of a split: `data.train.jsonl.gz` beside `data.jsonl.gz`."""
     if not side:
         return path

@@ -11,7 +11,6 @@ from drawbar.export.choice import Order, order
 from drawbar.export.duplicates import SampleReader, distinct, unlike
 from drawbar.export.engine import Export, Listener, Wanted
 from drawbar.export.format import PairFormat
-from drawbar.export.sample import Sample
 from drawbar.export.sampling import Read, Sampler
 from drawbar.export.selecting import Unit, capped, mixed, selected, unit
 from drawbar.export.sides import SIDES, sides
@@ -51,7 +50,7 @@ class SelectedExport(Export):
     def _ids(self, side: str, listen: Listener | None) -> Sequence[str]:
         return [id for unit in self._of_side(side, listen) for id in unit.sessions]
 
-    def _is_known(self, samples: Sequence[Sample]) -> bool:
+    def _is_known(self, read: Read) -> bool:
         return False  # what was chosen has been compared
 
     def _tell(self, read: Read) -> str | None:
