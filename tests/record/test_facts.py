@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from drawbar.record.facts import FactReader
+from drawbar.record.facts import FactReader, NodeFacts
 from drawbar.record.filter import where
 from drawbar.record.rows import ScoreRow
 from drawbar.record.store import Store
@@ -58,14 +58,25 @@ def test_messages_are_read_from_their_leaves_to_their_roots(store: Store, new_re
     calls = reader.calls(ids)
     leaves = [leaf for id in ids if (leaf := calls[id][-1].reply) is not None]
     roots = [first for id in ids if (first := calls[id][0].request) is not None] if together else []
-    nodes = reader.nodes(leaves, beginnings=roots, about=4 * together)
-    for id in ids:
-        for node in store.trajectory(id).nodes.values():
-            _, parent, dialect, body = nodes[node.id]
-            assert (parent, dialect, reader.unpacked(body)) == (node.parent, node.dialect, node.body)
-    known = {leaves[0]}
-    assert leaves[0] not in reader.nodes(leaves[:1], known)
-    assert reader.nodes([b"unknown"]) == {}
+    paths = reader.paths([*leaves, b"unknown"], beginnings=roots, about=4 * together)
+    assert paths.pop() is None
+    for id, leaf, path in zip(ids, leaves, paths, strict=True):
+        assert path is not None
+        assert [
+            (node, parent, dialect, reader.unpacked(body)) for node, parent, dialect, body in path
+        ] == [(it.id, it.parent, it.dialect, it.body) for it in store.trajectory(id).path(leaf)]  # fmt: skip
+
+
+def test_messages_that_are_known_are_not_read_again(store: Store, new_recording: New) -> None:
+    [id] = _recorded(store, new_recording, 1)
+    reader = FactReader(store)
+    [*_, last] = reader.calls([id])[id]
+    assert last.reply is not None
+    known: dict[bytes, NodeFacts] = {last.reply: (last.reply, None, "chat", b"known")}
+    assert reader.paths([last.reply], known) == [list(known.values())]
+    [path] = reader.paths([last.reply])
+    assert path is not None
+    assert len(path) > 1
 
 
 def test_more_than_one_query_holds_is_asked_in_several(store: Store, new_recording: New) -> None:

@@ -7,10 +7,10 @@ with is read once. Whatever is not so plain is left to `branches`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from operator import attrgetter
 from typing import Final, NamedTuple
 
 from drawbar.export.sample import Said, Sample, length
-from drawbar.ids import digest
 from drawbar.record.facts import CallFacts, FactReader, Facts, NodeFacts
 from drawbar.wire.dialect import BadBody
 from drawbar.wire.offered import Offered, offered, parallel_allowed
@@ -26,9 +26,11 @@ class _Straight(NamedTuple):
 
     facts: Facts
     calls: Sequence[CallFacts]
-    path: Sequence[bytes]
+    path: Sequence[NodeFacts]
     replies: Sequence[CallFacts | None]
     """For each message on the way the call whose reply it is."""
+    tools: tuple[str, bytes] | None
+    """The last tools that were offered: their dialect, and the digest of their definitions."""
 
 
 class StraightReader:
@@ -46,100 +48,84 @@ class StraightReader:
     def samples(self, page: Sequence[Facts]) -> dict[str, Sample]:
         """The samples of those of these sessions that are straight, by session."""
         straight = list(self._straight(page))
-        said = [[self._message(id) for id in each.path] for each in straight]
-        apart = dict(self._said_apart(straight, said))
-        bodies = self._reader.blobs({*(body for body, _ in apart.values()), *self._unknown(straight)})
-        for (messages, place), (body, node) in apart.items():
-            if body in bodies:
-                said[messages][place] = Said(node, said[messages][place].dialect, bodies[body])
-        found = {
-            each.facts.id: self._sample(each, messages, bodies) for each, messages in zip(straight, said, strict=True)
-        }
+        bodies = self._reader.blobs(set(self._unknown(straight)))
+        found = {each.facts.id: self._sample(each, bodies) for each in straight}
         self._forget(straight)
         return found
 
     def _straight(self, page: Sequence[Facts]) -> Iterator[_Straight]:
         calls = self._reader.calls([facts.id for facts in page])
-        likely = {id: its for id, its in calls.items() if all(map(_is_plain, its))}
-        leaves = [leaf for its in likely.values() if (leaf := its[-1].reply) is not None]
-        beginnings = [first for its in likely.values() if (first := its[0].request) is not None]
-        about = 2 * sum(map(len, likely.values()))  # a request's message, or the results that it brings, and a reply
-        self._nodes.update(self._reader.nodes(leaves, self._nodes, beginnings=beginnings, about=about))
-        for facts in page:
-            its = likely.get(facts.id)
-            if its is not None and (path := self._path(its)) is not None:
+        likely = [
+            (facts, its, its[-1].reply)
+            for facts in page
+            if (its := calls.get(facts.id)) is not None and all(map(_IS_PLAIN, its))
+        ]
+        leaves = [leaf for _, _, leaf in likely if leaf is not None]  # a plain call has a reply
+        beginnings = [first for _, its, _ in likely if (first := its[0].request) is not None]
+        about = 2 * sum(
+            [len(its) for _, its, _ in likely]
+        )  # a request's message, or the results it brings, and a reply
+        paths = self._reader.paths(leaves, self._nodes, beginnings=beginnings, about=about)
+        for (facts, its, _), path in zip(likely, paths, strict=True):
+            if path is not None:
                 given = {call.reply: call for call in its}
-                yield _Straight(facts, its, path, [given.get(id) for id in path])
+                replies = [given.get(node[0]) for node in path]
+                if [call for call in replies if call is not None] == its:
+                    yield _Straight(facts, its, path, replies, _tools(its))
 
-    def _path(self, calls: Sequence[CallFacts]) -> list[bytes] | None:
-        """The messages up to the last reply, if all replies before it are among them, in order."""
-        path: list[bytes] = []
-        at = calls[-1].reply
-        while at is not None:
-            node = self._nodes.get(at)
-            if node is None:
-                return None
-            path.append(at)
-            at = node[1]
-        path.reverse()
-        on_the_way: Iterator[bytes | None] = iter(path)
-        return path if all(call.reply in on_the_way for call in calls) else None
+    def _words(self, straight: _Straight) -> list[Said]:
+        """The messages of a session, its own replies as it has them."""
+        unpacked, path = self._reader.unpacked, straight.path
+        said = [self._beginning(node) for node in path[:_BEGINNING]]
+        said += [Said(id, dialect, unpacked(body)) for id, _, dialect, body in path[_BEGINNING:]]
+        for place, call in enumerate(straight.replies):
+            if call is not None and call.said_apart is not None:
+                said[place] = Said(path[place][0], call.dialect, unpacked(call.said_apart))
+        return said
 
-    def _message(self, id: bytes) -> Said:
+    def _beginning(self, node: NodeFacts) -> Said:
+        id, _, dialect, body = node
         known = self._said.get(id)
         if known is None:
-            _, _, dialect, body = self._nodes[id]
             known = self._said[id] = Said(id, dialect, self._reader.unpacked(body))
         return known
-
-    def _said_apart(
-        self, straight: Sequence[_Straight], said: Sequence[Sequence[Said]]
-    ) -> Iterator[tuple[tuple[int, int], tuple[bytes, bytes]]]:
-        """Replies that were first said by another session, perhaps after other thoughts: the place of each, the name
-        under which its own words would lie, and its node."""
-        for number, (each, messages) in enumerate(zip(straight, said, strict=True)):
-            for place, call in enumerate(each.replies):
-                if call is not None and (own := call.reply_body) is not None and digest(messages[place].body) != own:
-                    yield (number, place), (own, messages[place].node)
 
     def _unknown(self, straight: Iterable[_Straight]) -> Iterator[bytes]:
         """The bodies that samples need beside messages, and that are not known yet."""
         for each in straight:
-            tools, envelope = _tools(each.calls), each.calls[-1].request_envelope
-            if tools is not None and tools not in self._offered:
-                yield tools[1]
+            if each.tools is not None and each.tools not in self._offered:
+                yield each.tools[1]
+            envelope = each.calls[-1].request_envelope
             if self._parallel and envelope is not None and envelope not in self._allowed:
                 yield envelope
 
-    def _sample(self, straight: _Straight, said: Sequence[Said], bodies: Mapping[bytes, bytes]) -> Sample:
-        facts, calls, _, replies = straight
+    def _sample(self, straight: _Straight, bodies: Mapping[bytes, bytes]) -> Sample:
+        facts, calls, _, replies, tools = straight
+        last = calls[-1]
         return Sample(
             facts=facts,
-            said=said,
+            said=self._words(straight),
             trained=[call is not None for call in replies],
             calls=[None if call is None else call.id for call in replies],
-            offered=self._tools_of(calls, bodies),
-            parallel_tool_calls=self._parallel_of(calls[-1], bodies),
-            tokens=length(calls[-1].prompt_tokens, calls[-1].completion_tokens),
+            offered=_NOTHING if tools is None else self._tools_of(tools, bodies),
+            parallel_tool_calls=self._parallel_of(last, bodies) if self._parallel else None,
+            tokens=length(last.prompt_tokens, last.completion_tokens),
             trained_tokens=length(*[call.completion_tokens for call in calls]),
         )
 
-    def _tools_of(self, calls: Sequence[CallFacts], bodies: Mapping[bytes, bytes]) -> Offered:
-        key = _tools(calls)
-        if key is None:
-            return _NOTHING
-        found = self._offered.get(key)
+    def _tools_of(self, tools: tuple[str, bytes], bodies: Mapping[bytes, bytes]) -> Offered:
+        found = self._offered.get(tools)
         if found is None:
             try:
-                found = offered(key[0], bodies.get(key[1]))
+                found = offered(tools[0], bodies.get(tools[1]))
             except BadBody:
                 found = _NOTHING
-            self._offered[key] = found
+            self._offered[tools] = found
         return found
 
     def _parallel_of(self, call: CallFacts, bodies: Mapping[bytes, bytes]) -> bool | None:
         envelope = call.request_envelope
-        if not self._parallel or envelope is None:
+        if envelope is None:
             return None
         if envelope not in self._allowed:
             self._allowed[envelope] = parallel_allowed(bodies.get(envelope))
@@ -147,24 +133,18 @@ class StraightReader:
 
     def _forget(self, straight: Iterable[_Straight]) -> None:
         """All but what the next page is likely to need again."""
-        kept = dict.fromkeys(id for each in straight for id in each.path[:_BEGINNING])
-        self._nodes = {id: self._nodes[id] for id in kept}
-        self._said = {id: said for id in kept if (said := self._said.get(id)) is not None}
+        self._nodes = {node[0]: node for each in straight for node in each.path[:_BEGINNING]}
+        self._said = {id: said for id in self._nodes if (said := self._said.get(id)) is not None}
         for memory in (self._offered, self._allowed):
             if len(memory) > _KEPT:
                 memory.clear()
 
 
 _NOTHING: Final = Offered()
-
-
-def _is_plain(call: CallFacts) -> bool:
-    whole = call.status == "answered" and call.reply is not None
-    return whole and call.thread is None and call.purpose in (None, "main")
+_IS_PLAIN: Final = attrgetter("plain")
 
 
 def _tools(calls: Sequence[CallFacts]) -> tuple[str, bytes] | None:
-    """The last tools that were offered: their dialect, and the digest of their definitions."""
     last = calls[-1]
     if last.tools is not None:
         return last.dialect, last.tools
