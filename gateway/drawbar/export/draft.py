@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from drawbar.export.manifest import Written
 from drawbar.ids import new_id
 
 
@@ -51,6 +52,10 @@ class Draft:
         self._file.flush()
         os.fsync(self._file.fileno())
         self._file.close()
+
+    def written(self, rows: int) -> list[Written]:
+        """What a manifest says of it."""
+        return [Written(self.path, rows, self.size, self.sha256)]
 
     def publish(self) -> None:
         """Give it its name, in the place of any other file that had it."""

@@ -8,13 +8,13 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 
 from drawbar.errors import ConfigurationError
 from drawbar.export.branches import THE_MAIN_ANSWER, Extent
 from drawbar.export.choice import EVERY_SESSION, Choice, order
-from drawbar.export.format import Format, Row
+from drawbar.export.format import Format, Row, TellsTokens
 from drawbar.export.healthy import RULES
 from drawbar.export.notes import Note, NoteReader, labels
 from drawbar.export.sample import Sample, words_of
@@ -100,7 +100,9 @@ def begin(store: Store, wanted: Wanted) -> Exporting:
         return _begin(store, wanted)
     from drawbar.export.redacted import RedactedExport
 
-    return RedactedExport(wanted.format, _begin(store, wanted), _begin(store, wanted), wanted.redact)
+    format = wanted.format.without_tokens() if isinstance(wanted.format, TellsTokens) else wanted.format
+    words = replace(wanted, format=format)
+    return RedactedExport(format, _begin(store, words), _begin(store, words), wanted.redact)
 
 
 def _begin(store: Store, wanted: Wanted) -> Export:

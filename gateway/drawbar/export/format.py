@@ -25,7 +25,7 @@ other rollouts in the run did; `rows`: the whole session as it is stored, in wha
 replies are wanted; `pairs`: a better and a worse reply, of which `PairFormat` makes rows; `task`: one session of each
 task, with what all of its rollouts came to."""
 
-Kind: TypeAlias = Literal["jsonl", "parquet"]
+Kind: TypeAlias = Literal["jsonl", "parquet", "folder"]
 
 Row: TypeAlias = dict[str, Any]
 
@@ -61,6 +61,26 @@ class PairFormat(Format, Protocol):
         comes after it is not there, unless whole ways are wanted."""
 
 
+@runtime_checkable
+class InFiles(Format, Protocol):
+    """A way to write each row as a file of its own, into a folder."""
+
+    @property
+    def alone(self) -> bool:
+        """Whether its readers take no file that holds several rows."""
+
+    def files(self, row: Row) -> Iterator[tuple[str, bytes]]:
+        """The names and contents of a row's files; a name may have a folder in it."""
+
+
+@runtime_checkable
+class TellsTokens(Format, Protocol):
+    """A way to write words, and the token ids that they were said in, where they were recorded."""
+
+    def without_tokens(self) -> Format:
+        """The same for words alone: token ids say what was said, whatever was replaced in the words."""
+
+
 FORMATS: Final[Mapping[str, tuple[str, str]]] = {
     "openai": ("drawbar.export.openai", "OpenAI fine-tuning: chat messages, tools, weights"),
     "trl": ("drawbar.export.trl", "TRL's SFTTrainer: `messages` and `tools`, a row for each conversation"),
@@ -71,6 +91,9 @@ FORMATS: Final[Mapping[str, tuple[str, str]]] = {
     "trl-kto": ("drawbar.export.trl_kto", "TRL's KTOTrainer: `prompt`, `completion`, `label`, a row per reply"),
     "trl-grpo": ("drawbar.export.trl_grpo", "TRL's GRPOTrainer: a row per task, its prompt and how its rollouts did"),
     "rl": ("drawbar.export.rl", "Reinforcement learning: token ids, logprobs, masks, advantages, a row per branch"),
+    "hf-traces": ("drawbar.export.hf_traces", "the Hugging Face Hub's trace view: a folder, a file per conversation"),
+    "atif": ("drawbar.export.atif", "Harbor's ATIF: a trajectory on each line, or a folder with a file for each"),
+    "verifiers": ("drawbar.export.verifiers", "traces of Prime Intellect's verifiers: an episode on each line"),
     "raw": ("drawbar.export.raw", "everything of every session, healthy or not, for `drawbar import`"),
 }
 """Every format by name: the module whose `FORMAT` it is, and what it is."""

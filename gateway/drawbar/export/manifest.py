@@ -29,6 +29,8 @@ class Written:
     rows: int
     size: int
     sha256: str
+    within: str | None = None
+    """Its name with that of the folder beside the manifest in which it lies."""
 
 
 def path_of(file: Path) -> Path:
@@ -56,7 +58,10 @@ def manifest(
             "counts": counts,
             **({} if redactions is None else {"redactions": redactions}),
             "licenses": {model: _license(model, licenses) for model in counts.get("models", {})},
-            "files": [{"name": it.path.name, "rows": it.rows, "bytes": it.size, "sha256": it.sha256} for it in files],
+            "files": [
+                {"name": it.within or it.path.name, "rows": it.rows, "bytes": it.size, "sha256": it.sha256}
+                for it in files
+            ],
         },
         option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE,
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 from drawbar.export import manifest
 from drawbar.export.draft import Draft
 from drawbar.export.engine import Exporting, Listener, Wanted, begin
+from drawbar.export.folder import FolderDraft
 from drawbar.export.manifest import Written
 from drawbar.export.sides import SIDES
 from drawbar.export.tally import Tally
@@ -42,11 +43,13 @@ def write(
     """As `export`, of an export that was begun."""
     tally = made.tally
     with ExitStack() as stack:
-        drafts: list[Draft] = []
+        drafts: list[Draft | FolderDraft] = []
         files: list[Written] = []
         for side in made.sides:
             before = tally.rows
-            draft = stack.enter_context(Draft(_of_side(target.path, side)))
+            path = _of_side(target.path, side)
+            draft: Draft | FolderDraft = FolderDraft(path) if target.kind == "folder" else Draft(path)
+            stack.enter_context(draft)
             rows = sink(replace(target, path=draft.path), draft, wanted.format, tally.losses)
             for page in made.pages(listen, side):
                 rows.write(page)
@@ -54,7 +57,7 @@ def write(
             tally.losses.keep()
             draft.finish()
             drafts.append(draft)
-            files.append(Written(draft.path, tally.rows - before, draft.size, draft.sha256))
+            files += draft.written(tally.rows - before)
         if not tally.rows:
             return tally, None
         text = manifest.manifest(files, wanted.to_json(), tally.to_json(), store.url, licenses, made.redactions)

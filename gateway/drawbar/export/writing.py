@@ -13,7 +13,8 @@ import orjson
 
 from drawbar.errors import ConfigurationError, nearest
 from drawbar.export.draft import Draft
-from drawbar.export.format import Format, Kind, Row
+from drawbar.export.folder import Files, FolderDraft
+from drawbar.export.format import Format, InFiles, Kind, Row
 from drawbar.export.losses import Losses
 from drawbar.wire.tolerant import dump
 
@@ -41,6 +42,12 @@ def target(path: Path, compression: str | None, format: Format) -> Target:
     """
     if compression not in (None, *COMPRESSIONS):
         raise ConfigurationError(f"There is no compression {compression!r}.{nearest(str(compression), COMPRESSIONS)}")
+    if isinstance(format, InFiles) and not path.suffix and compression in (None, "none"):
+        return Target(path, "folder", "none")
+    if isinstance(format, InFiles) and format.alone:
+        raise ConfigurationError(
+            f"{format.name} is a plain file for each conversation: name a folder for them, such as -o traces."
+        )
     last = path.suffix.lower()
     told = _COMPRESSED.get(last)
     kind = _KINDS.get(Path(path.stem).suffix.lower() if told is not None else last)
@@ -70,8 +77,11 @@ class Sink(Protocol):
         """Nothing more comes. Raises `OSError`."""
 
 
-def sink(target: Target, draft: Draft, format: Format, losses: Losses) -> Sink:
+def sink(target: Target, draft: Draft | FolderDraft, format: Format, losses: Losses) -> Sink:
     """Writes rows of a format into a file."""
+    if isinstance(draft, FolderDraft):
+        assert isinstance(format, InFiles)
+        return Files(draft, format)
     if target.kind == "jsonl":
         return JsonLines(draft, target.compression)
     from drawbar.export.parquet import ParquetFile

@@ -124,7 +124,7 @@ def _of_events(events: list[dict[str, Any]], messages: Messages) -> Iterator[Exc
         if event.get("event") != "model" or event.get("span_id") in scoring or event.get("pending"):
             continue
         output = event.get("output") or {}
-        choice = next(iter(output.get("choices") or ()), {})
+        choice: dict[str, Any] = next(iter(output.get("choices") or ()), {})
         failed = event.get("error") is not None or "message" not in choice
         finish = None if failed else choice.get("stop_reason")
         yield Exchange(
