@@ -80,8 +80,8 @@ class Elsewhere:
                 tree.forget((one.session,))
 
     async def other(self, name: bytes, tree: CallTree[Session], dialect: Dialect, there: Placed) -> Session | None:
-        """A session from which the request may go on as another gateway knows, if nothing is left that is known here; its
-        memory may still be its own. Raises `StoreError`."""
+        """A session from which the request may go on as another gateway knows, if nothing here is left to go on from;
+        its memory may still be its own. Raises `StoreError`."""
         reply = taken(tree, dialect, there)
         if reply is None:
             return None

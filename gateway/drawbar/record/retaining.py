@@ -101,4 +101,4 @@ def _begins(store: Store) -> bool:
 def _is_first(connection: Connection, next_time: int) -> bool:
     kind = postgresql if connection.dialect.name == "postgresql" else sqlite
     insert = kind.insert(schema.meta).values(name=_ROUND, value=next_time).on_conflict_do_nothing()
-    return connection.execute(insert).rowcount == 1
+    return connection.execute(insert.returning(schema.meta.c.name)).first() is not None
