@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -66,6 +67,25 @@ async def test_with_a_key_in_the_store_every_client_must_show_one(serve: MakeHou
         await house.gateway.recorder.commit()
         row = house.gateway.store.sessions()[0]
         assert msgspec.json.decode(row.metadata) == {"key": "ci", "project": "shop"}
+
+
+async def test_many_who_come_at_once_share_one_look_at_a_key(
+    serve: MakeHouse, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = make("ci")
+    monkeypatch.setattr("drawbar.proxy.keys.LOOK", 60.0)
+    looks: list[bytes] = []
+    find = KeyTable.find
+
+    def noted(table: KeyTable, name: bytes) -> KeyRow | None:
+        looks.append(name)
+        return find(table, name)
+
+    monkeypatch.setattr(KeyTable, "find", noted)
+    async with serve() as house:
+        found = await asyncio.gather(*(ask(house, key) for _ in range(20)))
+        assert [status for status, _ in found] == [200] * 20
+        assert len(looks) == 1
 
 
 async def test_a_key_stands_neither_in_the_store_nor_upstream(serve: MakeHouse, make: Make, provider: Provider) -> None:

@@ -8,6 +8,7 @@ under way when it is reached, and by what other gateways answer within `LOOK` se
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
 from collections import OrderedDict
@@ -128,6 +129,8 @@ class KeyRing:
         self._gateway = new_id("gw")
         self._holders: OrderedDict[bytes, tuple[float, Holder | None]] = OrderedDict()
         self._required: tuple[float, bool] = (-math.inf, False)
+        self._looking = asyncio.Lock()
+        """Held by who looks into the store, for all that ask meanwhile."""
 
     async def find(self, keys: Sequence[str]) -> Holder | None:
         """Who shows one of these keys, if it is one that the store holds and nobody revoked. Raises `StoreError`."""
@@ -140,30 +143,33 @@ class KeyRing:
 
     async def required(self) -> bool:
         """Whether there are keys, so that clients must show one. Raises `StoreError`."""
-        looked, required = self._required
-        if time.monotonic() - looked > 5 * LOOK:
-            try:
-                required = await anyio.to_thread.run_sync(self._table.any)
-            except StoreError:
-                if looked == -math.inf:
-                    raise
-            self._required = time.monotonic(), required  # what was true last, where the store cannot be asked
-        return required
+        if not _is_fresh(self._required, 5 * LOOK):
+            async with self._looking:
+                looked, required = self._required
+                if not _is_fresh(self._required, 5 * LOOK):
+                    try:
+                        required = await anyio.to_thread.run_sync(self._table.any)
+                    except StoreError:
+                        if looked == -math.inf:
+                            raise
+                    self._required = time.monotonic(), required  # what was true last, where it cannot be asked
+        return self._required[1]
 
     async def _holder(self, name: bytes) -> Holder | None:
-        looked, holder = self._holders.get(name, (-math.inf, None))
-        if time.monotonic() - looked > LOOK:
-            self._holders[name] = time.monotonic(), holder  # one look for all that ask meanwhile
-            try:
-                holder = await anyio.to_thread.run_sync(self._look, name, holder)
-            except StoreError:
-                if holder is None:
-                    del self._holders[name]
-                    raise
-            self._holders[name] = time.monotonic(), holder
-            while len(self._holders) > _MOST:
-                self._holders.popitem(last=False)
-        return holder
+        never: tuple[float, Holder | None] = (-math.inf, None)
+        if not _is_fresh(self._holders.get(name, never), LOOK):
+            async with self._looking:
+                _, holder = known = self._holders.get(name, never)
+                if not _is_fresh(known, LOOK):
+                    try:
+                        holder = await anyio.to_thread.run_sync(self._look, name, holder)
+                    except StoreError:
+                        if holder is None:
+                            raise
+                    self._holders[name] = time.monotonic(), holder
+                    while len(self._holders) > _MOST:
+                        self._holders.popitem(last=False)
+        return self._holders.get(name, never)[1]
 
     def _look(self, name: bytes, holder: Holder | None) -> Holder | None:
         row = self._table.find(name)
@@ -194,3 +200,8 @@ def _next_day(at: datetime) -> float:
 def _next_month(at: datetime) -> float:
     first = at.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
     return ((first + timedelta(days=32)).replace(day=1) - at).total_seconds()
+
+
+def _is_fresh(known: tuple[float, object], seconds: float) -> bool:
+    """Whether what was looked up is to be believed still."""
+    return time.monotonic() - known[0] <= seconds
