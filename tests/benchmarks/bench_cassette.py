@@ -43,7 +43,9 @@ def recordings(calls: int) -> list[Recording]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--calls", type=int, default=100_000)
-    calls = parser.parse_args().calls
+    parser.add_argument("--quick", action="store_true", help="a tenth of the work: to see that it runs")
+    arguments = parser.parse_args()
+    calls = arguments.calls // (10 if arguments.quick else 1)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "cassette.jsonl"
         made = recordings(calls)

@@ -79,6 +79,28 @@ class Long:
         return bytes(self._said) + b"]}"
 
 
+class Talks:
+    """Conversations of some turns, one after another, each with about 1 KB that is new in a turn. `alike`: all of them
+    begin with the same words, and differ from the second turn on."""
+
+    def __init__(self, seed: str, *, spoken: Spoken = CHAT, turns: int = 6, size: int = 600, alike: bool) -> None:
+        self._seed, self._spoken, self._turns, self._size, self._alike = seed, spoken, turns, size, alike
+        self._said = bytearray()
+        self._count = 0
+
+    def next(self) -> bytes:
+        turn = self._count % self._turns
+        if turn == 0:
+            self._said = bytearray(self._spoken.opening(text("the system prompt", 1500)))
+        else:
+            self._said += b"," + self._spoken.said("assistant", REPLY_TEXT) + b","
+        same = self._alike and turn == 0
+        words = text("Hello", 100) if same else b"%d " % self._count + text(f"{self._seed}/{self._count}", self._size)
+        self._said += self._spoken.said("user", words)
+        self._count += 1
+        return bytes(self._said) + b"]}"
+
+
 class ToolCalls:
     """MCP `tools/call` of the 2026-07-28 revision, arguments different every time."""
 
@@ -109,6 +131,8 @@ def conversation(shape: str, seed: str, dialect: str = "chat") -> Conversation:
             return Small(seed, spoken=spoken, stream=True)
         case "paced":
             return Small(seed, spoken=spoken, system=PACED, stream=True)
+        case "talks" | "talks that begin alike":
+            return Talks(seed, spoken=spoken, alike=shape != "talks")
         case _ if shape.startswith("tool:"):
             return ToolCalls(seed, shape.removeprefix("tool:"))
     raise ValueError(f"No conversation of the shape {shape!r}.")
