@@ -81,7 +81,7 @@ def results(messages: Sequence[Mapping[str, Any]], order: str) -> dict[str, str]
     for message in messages:
         for call in message.get("tool_calls") or ():
             if order in call["function"]["arguments"]:
-                about[call["id"]] = call["function"]["name"]
+                about[call["id"]] = call["function"]["name"].replace("send_letter", "send_email")
     return {about[m["tool_call_id"]]: str(m["content"]) for m in messages if m.get("tool_call_id") in about}
 
 

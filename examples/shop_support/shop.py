@@ -21,6 +21,7 @@ from typing import Any
 import uvicorn
 from mcp.server import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
+from mcp.types import ToolAnnotations
 
 ITEMS = {"kettle": 39.0, "lamp": 24.5, "desk": 310.0, "chair": 120.0, "radio": 59.9, "clock": 18.0}
 FIRST, ORDERS = 1000, 400
@@ -122,8 +123,10 @@ def shop_server(shop: Shop) -> MCPServer[Any]:
     """The shop's tools over MCP."""
     server = BookedServer("shop", subscriptions=False, log_level="WARNING")
     server.shop = shop
-    for tool in (shop.get_order, shop.track_parcel, shop.refund_order, shop.send_email, shop.close_ticket):
-        server.add_tool(tool, structured_output=False)
+    for tool in (shop.get_order, shop.track_parcel):
+        server.add_tool(tool, annotations=ToolAnnotations(read_only_hint=True), structured_output=False)
+    for action in (shop.refund_order, shop.send_email, shop.close_ticket):
+        server.add_tool(action, structured_output=False)
     return server
 
 

@@ -21,7 +21,7 @@ import anyio.to_thread
 import pytest
 
 SHOP = Path(__file__).parents[2] / "examples" / "shop_support"
-PATIENCE = 60.0
+PATIENCE = 240.0
 """Seconds for a process to be ready, or for what is waited for."""
 PROGRAM = "import sys; from drawbar.cli.main import main; main(sys.argv[1:])"
 SLOW = 2.5

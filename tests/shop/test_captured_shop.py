@@ -74,7 +74,7 @@ async def check(works: Works, tasks: int, *flags: str) -> None:
     assert None not in live.values()
 
     other = await replayed(works, works.model("--newer"), changed=True)
-    assert (other["valid"], other["errors"].keys()) == (0, {"cassette_missed"})
+    assert other["errors"].keys() == {"cassette_missed"}
     missed = drift(other)["missed"]
     halved = [call["arguments"]["amount"] for call in missed if call["tool"] == "refund_order"]
     assert halved
