@@ -15,6 +15,8 @@ import pytest
 Drawbar = Callable[..., Any]
 JUDGED = """
 from drawbar import Environment, Task, judge
+from drawbar.record.store import Store
+from drawbar.record.store import Store
 from drawbar.testing import ScriptedModel, says
 
 environment = Environment(
@@ -268,3 +270,15 @@ def test_what_was_interrupted_can_only_be_resumed_as_it_was(drawbar: Drawbar) ->
     assert "Leave out: model, tasks" in refused.err
     found = drawbar("run", "--resume", run[:12], "--json", "--concurrency", "1").json
     assert (found["run"], found["rollouts"], found["kept"]) == (run, 4, 4)
+
+
+def test_what_the_configuration_redacts_is_in_no_record_of_a_run(tmp_path: Path, drawbar: Drawbar) -> None:
+    config = tmp_path / "patterns.toml"
+    config.write_text('[redaction]\nword = "Question"\n')
+    assert drawbar("run", "quiz.py", "--config", str(config)).status == 0
+
+    store = Store.open("drawbar.db", read_only=True)
+    said = [message.text for row in store.sessions() for message in store.trajectory(row.id).messages]
+    store.close()
+    assert any("[word] 1" in text for text in said)
+    assert not any("Question" in text for text in said)

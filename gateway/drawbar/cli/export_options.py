@@ -90,7 +90,7 @@ Split = Annotated[
 ]  # fmt: skip
 Redacted = Annotated[
     bool,
-    _option("--redact", help="Make e-mail addresses, phone numbers, keys and what the configuration's [redaction] "
+    _option("--redact", help="Make e-mail addresses, phone numbers, keys and what the configuration's `redaction` "
             "names unrecognisable: the same value is the same pseudonym everywhere."),
 ]  # fmt: skip
 PairsFrom = Annotated[

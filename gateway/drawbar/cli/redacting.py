@@ -21,7 +21,7 @@ Config = Annotated[
     typer.Option(
         "--config",
         envvar="DRAWBAR_CONFIG",
-        help=f"Whose [redaction] patterns are kept out of the store. Default: {FILE}, where there is one.",
+        help=f"Whose `redaction` patterns are kept out of the store. Default: {FILE}, where there is one.",
         dir_okay=False,
     ),
 ]

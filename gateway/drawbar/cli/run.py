@@ -9,6 +9,7 @@ import typer
 
 from drawbar.cli import run_options as options
 from drawbar.cli.output import AsJson, StoreUrl, note, numbers, pairs, print_json, store_url
+from drawbar.cli.redacting import Config, redact_by
 from drawbar.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ app = typer.Typer(add_completion=False)
 
 _CHANGEABLE = ("concurrency", "upstream_concurrency", "retries")
 """What may be said anew when a run is resumed."""
-_ELSEWHERE = ("store", "gateway", "gateway_key_env", "resume", "json", "quiet")
+_ELSEWHERE = ("store", "gateway", "gateway_key_env", "resume", "json", "quiet", "config")
 """What is no part of the run; everything else is the run's."""
 
 
@@ -63,6 +64,7 @@ def run(
     store: StoreUrl = None,
     gateway: options.Gateway = None,
     gateway_key_env: options.GatewayKeyEnv = "DRAWBAR_ADMIN_KEY",
+    config: Config = None,
     json: AsJson = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -72,7 +74,7 @@ def run(
     """
     from drawbar.cli.running import Where, resume_run, start_run
 
-    where = Where(store_url(store), gateway, gateway_key_env, quiet)
+    where = Where(store_url(store), gateway, gateway_key_env, quiet, None if gateway else redact_by(config))
     if resume is not None:
         _finish(resume_run(resume, _changes(ctx), where), json)
     else:

@@ -26,6 +26,7 @@ from drawbar.rollout.report import Report
 
 if TYPE_CHECKING:
     from drawbar.environment import Environment
+    from drawbar.record.redaction import Redact
     from drawbar.record.rows import RunRow
 
 _SHOW_CURSOR = "\x1b[?25h"
@@ -39,6 +40,8 @@ class Where:
     gateway: str | None
     gateway_key_env: str
     quiet: bool
+    redact: Redact | None = None
+    """What may be kept of each body; a gateway elsewhere has patterns of its own."""
 
 
 def start_run(request: Request, where: Where) -> Report:
@@ -87,7 +90,7 @@ async def _access(request: Request, environment: Environment, where: Where) -> A
     models = models_for(request, environment)
     store = Store.open(where.store)
     try:
-        gateway = Gateway(store, models, environments={environment.name: environment})
+        gateway = Gateway(store, models, environments={environment.name: environment}, redact=where.redact)
         async with gateway, serving(gateway) as url:
             settle()
             yield LocalAccess(gateway, url)
