@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from drawbar.export.losses import Losses
-from drawbar.export.sample import Sample
+from drawbar.export.sample import Said, Sample
 from drawbar.wire.message import Media, Message, Other, Reasoning, Text, ToolResult, ToolUse
 from drawbar.wire.tolerant import dump
 
@@ -36,9 +36,9 @@ class ChatForm:
     def messages(self, sample: Sample, losses: Losses) -> list[list[ChatMessage]]:
         """For each message of the sample what it becomes."""
         texts = sample.offered.texts
-        found: list[list[ChatMessage]] = []
+        found = self._plain(sample.said) if not texts else []
         late: list[dict[str, Any]] = []
-        for each in sample.said:
+        for each in sample.said[len(found) :]:
             plain = None if texts else each.plain(objects=self.objects)
             said = self._said(each.message, texts, late, losses) if plain is None else [plain]
             if late and said and said[0]["role"] != "tool":
@@ -47,6 +47,17 @@ class ChatForm:
             found.append(said)
         for what in sample.offered.lost:
             losses.note(what)
+        return found
+
+    def _plain(self, said: Sequence[Said]) -> list[list[ChatMessage]]:
+        """What the first messages become, as far as they are plain: mostly all of them."""
+        found: list[list[ChatMessage]] = []
+        objects = self.objects
+        for each in said:
+            message = each.plain(objects=objects)
+            if message is None:
+                break
+            found.append([message])
         return found
 
     def _said(

@@ -34,12 +34,11 @@ class OpenAI:
         messages: list[dict[str, Any]] = []
         several = False
         for said, trained in zip(FORM.messages(sample, losses), sample.trained, strict=True):
-            last = said[-1] if said else {}
-            if last.get("role") == "assistant":
+            messages += said
+            if said and (last := said[-1])["role"] == "assistant":
                 several = several or len(last.get("tool_calls", ())) > 1
                 if not trained:
                     last["weight"] = 0
-            messages += said
         row: Row = {"messages": messages}
         if sample.tools:
             row["tools"] = sample.tools

@@ -28,7 +28,7 @@ def plain(body: bytes, *, objects: bool) -> dict[str, Any] | None:
         value = orjson.loads(body)
     except orjson.JSONDecodeError:
         return None
-    if not isinstance(value, dict):
+    if type(value) is not dict:
         return None
     role, content = value.get("role"), value.get("content")
     if role == "assistant":
@@ -44,10 +44,10 @@ def plain(body: bytes, *, objects: bool) -> dict[str, Any] | None:
 
 
 def _reply(value: dict[str, Any], content: Any, objects: bool) -> dict[str, Any] | None:
-    if not _MODEL.issuperset(value) or (content is not None and type(content) is not str):
+    if content is not None and type(content) is not str:
         return None
     given = value.get("tool_calls")
-    if len(value) > (2 if given is None else 3) and any(value.get(name) for name in _SAID):
+    if len(value) > 1 + ("content" in value) + ("tool_calls" in value) and _says_more(value):
         return None
     if not given:
         return {"role": "assistant", "content": content or ""}
@@ -62,27 +62,32 @@ def _reply(value: dict[str, Any], content: Any, objects: bool) -> dict[str, Any]
     return {"role": "assistant", "content": content or None, "tool_calls": calls}
 
 
+def _says_more(value: dict[str, Any]) -> bool:
+    return not _MODEL.issuperset(value) or any(value.get(name) for name in _SAID)
+
+
 def _call(call: Any, objects: bool) -> dict[str, Any] | None:
-    if type(call) is not dict or not _CALL.issuperset(call) or type(id := call.get("id")) is not str:
-        return None
-    function = call.get("function")
-    if type(function) is not dict or function.keys() != _FUNCTION:
-        return None
-    name, arguments = function["name"], function["arguments"]
-    if type(name) is not str or type(arguments) is not str or not _is_object(arguments):
-        return None
-    given = orjson.loads(arguments) if objects else arguments
-    return {"id": id, "type": "function", "function": {"name": name, "arguments": given}}
-
-
-def _is_object(arguments: str) -> bool:
-    """Whether the text is that of a JSON object, and not too deep a one."""
-    if arguments[:1] != "{" or "\\u" in arguments:  # escapes may hold halves of characters
-        return False
-    if len(arguments) > 2 * DEEPEST and arguments.count("{") + arguments.count("[") > DEEPEST:
-        return False
     try:
-        _any.decode(arguments)
-    except msgspec.DecodeError:
+        id, function = call["id"], call["function"]
+        name, arguments = function["name"], function["arguments"]
+    except (KeyError, TypeError):
+        return None
+    if len(function) != 2 or (len(call) > 2 and not _CALL.issuperset(call)):
+        return None
+    if type(id) is not str or type(name) is not str or type(arguments) is not str or not _is_short(arguments):
+        return None
+    try:
+        if objects:
+            arguments = orjson.loads(arguments)
+        else:
+            _any.decode(arguments)
+    except (orjson.JSONDecodeError, msgspec.DecodeError):
+        return None
+    return {"id": id, "type": "function", "function": {"name": name, "arguments": arguments}}
+
+
+def _is_short(arguments: str) -> bool:
+    """Whether the text begins as a JSON object, and is not too deep for one."""
+    if arguments[:1] != "{" or ("\\" in arguments and "\\u" in arguments):  # escapes may hold halves of characters
         return False
-    return True
+    return len(arguments) <= 2 * DEEPEST or arguments.count("{") + arguments.count("[") <= DEEPEST
