@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
+from drawbar.record.store import Store
+
 Drawbar = Callable[..., Any]
 JUDGED = """
 from drawbar import Environment, Task, judge
-from drawbar.record.store import Store
-from drawbar.record.store import Store
 from drawbar.testing import ScriptedModel, says
 
 environment = Environment(
