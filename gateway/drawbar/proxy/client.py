@@ -133,6 +133,7 @@ class Client:
             self._timer.cancel()
         if self._watcher is not None:
             self._watcher.cancel()
+        self._timer = self._watcher = None  # a task that was cancelled keeps all that it saw, and was kept by it
 
     def _start_watching(self, on_leave: Callable[[], None]) -> None:
         self._watcher = asyncio.create_task(self._watch(on_leave))
