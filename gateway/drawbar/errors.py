@@ -16,10 +16,12 @@ class UnknownName(LookupError):
     `str()` of a plain `LookupError` subclass such as `KeyError` quotes its argument; this one prints as written.
     """
 
-    def __init__(self, kind: str, name: str, known: Iterable[str], hint: str = "") -> None:
+    def __init__(self, kind: str, name: str, known: Iterable[str] | None, hint: str = "") -> None:
+        """`known` None: there may be some, but they are not told."""
         self.kind = kind
         self.name = name
-        super().__init__(f"No {kind} named {name!r}.{nearest(name, known)}{' ' + hint if hint else ''}")
+        others = "" if known is None else nearest(name, known)
+        super().__init__(f"No {kind} named {name!r}.{others}{' ' + hint if hint else ''}")
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -73,7 +73,7 @@ def test_an_environment_without_a_judges_model_runs_and_says_what_is_not_scored(
     assert (ran.json["valid"], ran.json["reward"]["mean"], ran.json["missing"]) == (2, None, {"as_good": 2})
     (session, *_) = drawbar("show", ran.json["run"], "--json").json["sessions"]
     shown = drawbar("show", session["session"]).out
-    assert "no model is named for it (--judge-model does)" in " ".join(shown.split())
+    assert "no model is named for it (by its environment, or --judge-model)" in " ".join(shown.split())
     assert "No model is named for the judge" in Path("env/README.md").read_text()
 
 

@@ -209,3 +209,10 @@ def test_the_conversations_are_json_by_the_ids_of_their_calls() -> None:
         {"name": "side call 1", "kind": "side", "parent": None, "tool_use_id": None, "calls": ["call_0"]},
         {"name": "sub-agent 1", "kind": "sub_agent", "parent": "main", "tool_use_id": "use", "calls": ["call_2"]},
     ]
+
+
+def test_what_a_client_called_its_live_session_is_shown() -> None:
+    labels = {"user": "kim", "tags": ["beta", "shop"], "release": "r1", "key": "alpha", "parts": {"user": {}}}
+    live = replace(said_in((Text("hello"),)), origin="content", metadata=labels)
+    assert "\nuser kim · tags beta, shop · release r1 · key alpha\n" in unpadded(printed(live))
+    assert "user kim" not in printed(replace(live, run="run_1"))

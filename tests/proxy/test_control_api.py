@@ -117,7 +117,7 @@ async def test_health_needs_no_key_and_the_rest_does(serve: MakeHouse) -> None:
         ("POST", "/api/sessions", b"nonsense", 400, "not JSON"),
         ("POST", "/api/sessions/ses_x/end", {"stop": "bored"}, 400, "No cause named 'bored'"),
         ("POST", "/api/sessions/ses_x/end", {"stop": ["completed"]}, 400, "No cause named"),
-        ("POST", "/api/sessions/ses_x/end", {"stop": "completed"}, 404, "No session or answer named 'ses_x'"),
+        ("POST", "/api/sessions/ses_x/end", {"stop": "completed"}, 404, "No session or answer named 'ses_x'."),
         ("GET", "/api/sessions/ses_x/trajectory", None, 404, "ses_x"),
         ("POST", "/api/sessions/ses_x/scores", {"scores": []}, 404, "No session named 'ses_x'"),
         ("PUT", "/api/runs/run_x", {"model": "m"}, 400, "not a run"),
@@ -130,6 +130,15 @@ async def test_what_cannot_be_done_is_told(
 ) -> None:
     found, value = await call(house, method, path, body)
     assert (found, said in value["error"]["message"]) == (status, True), value
+    assert " " not in value["error"]["code"]
+
+
+@pytest.mark.parametrize(("what", "kind"), [("scores", "session"), ("end", "session or answer")])
+async def test_a_session_that_is_unknown_is_not_said_to_be_one_of_none(house: House, what: str, kind: str) -> None:
+    await house.session()
+    body = {"end": {"stop": "completed"}, "scores": {"scores": []}}[what]
+    _, value = await call(house, "POST", f"/api/sessions/ses_x/{what}", body)
+    assert value["error"]["message"] == f"No {kind} named 'ses_x'."
 
 
 async def test_half_an_emoji_in_a_sessions_metadata_spoils_nothing(house: House) -> None:

@@ -123,6 +123,17 @@ def test_the_command_serves_until_it_is_interrupted(tmp_path: Path) -> None:
     assert (tmp_path / "s.db").exists()
 
 
+@pytest.mark.parametrize("keyed", [True, False])
+def test_the_command_says_who_may_use_it(tmp_path: Path, keyed: bool) -> None:
+    keys = {"DRAWBAR_KEYS": "a-key-of-a-client"} if keyed else {}
+    with command("--port", "0", "--store", str(tmp_path / "s.db"), PYTHONUNBUFFERED="1", **keys) as process:
+        assert process.stdout is not None
+        greeting = [process.stdout.readline() for _ in range(5)]
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=20)
+    assert ("without keys" in greeting[4], "must show" in greeting[4]) == (not keyed, keyed)
+
+
 def test_the_command_refuses_to_serve_others_without_keys(tmp_path: Path) -> None:
     with command("--host", "0.0.0.0", "--port", "0", "--store", str(tmp_path / "s.db")) as process:
         _, errors = process.communicate(timeout=20)

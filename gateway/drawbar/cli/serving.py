@@ -93,7 +93,7 @@ async def run(reading: Reading, effective: Effective) -> None:
             ):
                 gateway.recorder.listeners.extend(listeners)
                 settle()
-                _greet(url, store.url, parts)
+                _greet(url, store.url, parts, keyed=bool(parts.settings.keys) or await gateway.keys.required())
                 effective = await _until_stopped(gateway, signals, reading, effective)
                 await _drain(gateway, signals, effective.configuration.drain)
     finally:
@@ -162,14 +162,16 @@ async def _drain(gateway: Gateway, signals: AsyncIterator[signal.Signals], limit
         group.cancel_scope.cancel()
 
 
-def _greet(url: str, store: str, parts: _Parts) -> None:
+def _greet(url: str, store: str, parts: _Parts, *, keyed: bool) -> None:
     typer.echo(f"drawbar serves {url}/v1 and records into {store}. Ctrl-C ends it.")
     typer.echo(f"  an OpenAI client:  OPENAI_BASE_URL={url}/v1")
     typer.echo(f"  an Anthropic client:  ANTHROPIC_BASE_URL={url}")
     typer.echo(f"  a Gemini client:  GOOGLE_GEMINI_BASE_URL={url}")
     for name in parts.environments:
         typer.echo(f"  tools of {name}:  {url}/mcp/{name}")
-    if parts.settings.loopback and not parts.settings.keys:
+    if keyed:
+        typer.echo("  Clients must show one of its keys (`drawbar keys list`).")
+    elif parts.settings.loopback:
         typer.echo(
             "  It listens on this machine alone: without keys, whoever reaches it may spend on your provider keys.\n"
             "  Others need `drawbar keys create NAME` and DRAWBAR_ADMIN_KEY; then --host 0.0.0.0."

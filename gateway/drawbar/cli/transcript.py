@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import orjson
@@ -209,8 +209,16 @@ def _head(trajectory: Trajectory) -> Iterator[RenderableType]:
     if trajectory.origin in _FOUND:
         after = f", after session {trajectory.continues}" if trajectory.continues else ""
         yield Text(f"{_FOUND[trajectory.origin]}{after}", style="dim")
+    if (labels := _labels(trajectory.metadata)) and not trajectory.run:
+        yield Text(labels, style="dim")
     if trajectory.error:
         yield Text(f"{trajectory.stop}: {trajectory.error}", style="red")
+
+
+def _labels(metadata: Mapping[str, Any]) -> str:
+    """What its client, or its client's key, said of a live session."""
+    said = {name: ", ".join(value) if name == "tags" else value for name, value in metadata.items()}
+    return " · ".join(f"{name} {value}" for name, value in said.items() if isinstance(value, str | int | float))
 
 
 def _summary(trajectory: Trajectory) -> str:

@@ -85,7 +85,7 @@ class Control:
         except (BadBody, ConfigurationError) as error:
             await _say(client, 400, str(error), "bad_request")
         except UnknownName as error:
-            await _say(client, 404, str(error), f"unknown_{error.kind}")
+            await _say(client, 404, str(error), f"unknown_{error.kind.replace(' ', '_')}")
         except ToolServerError as error:
             await _say(client, 502, str(error), "tool_server_failed")
         except UpstreamError as error:
@@ -171,7 +171,7 @@ class Control:
 
     async def _score(self, id: str, body: dict[str, Any]) -> bytes:
         if await anyio.to_thread.run_sync(self._gateway.store.session, id) is None:
-            raise UnknownName("session", id, ())
+            raise UnknownName("session", id, None)
         given = body.get("scores")
         if not isinstance(given, list) or not all(isinstance(score, dict) for score in given):
             raise BadBody("`scores` must be a list of objects")

@@ -75,4 +75,4 @@ async def _call_of(gateway: Gateway, row: SessionRow, name: str) -> str | None:
     for answer in await anyio.to_thread.run_sync(gateway.store.answers, name):
         if answer.session == row.id:
             return answer.call
-    raise UnknownName("session or answer", name, ())
+    raise UnknownName("session or answer", name, None)

@@ -215,7 +215,7 @@ class Sessions:
         `UnknownName`, `StoreError`."""
         row = session.row if session is not None else await anyio.to_thread.run_sync(self._store.session, id)
         if row is None:
-            raise UnknownName("session", id, ())
+            raise UnknownName("session", id, None)
         if row.status == "ended" or (session is not None and await self._ended_elsewhere(session)):
             await self._recorder.commit()  # it may be on its way
             return False
@@ -312,7 +312,7 @@ class Sessions:
     async def _load(self, key: str, name: bytes) -> Session:
         row = await anyio.to_thread.run_sync(self._store.session_by_key, name)
         if row is None:
-            raise UnknownName("session", "(the key is not shown)", ())
+            raise UnknownName("session", "(the key is not shown)", None)
         if row.status == "ended":
             self._note_end(name, row.stop or "completed")
             raise SessionEnded(row.stop or "completed")

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -106,12 +106,11 @@ def found(store: Store, name: str, owner: bytes | None = None) -> tuple[SessionR
     for row, call in _meant(store, name):
         if owner is None or row.owner == owner:
             return row, call
-    known: Sequence[str] = ()
     if owner is None:
         row_by_prefix = store.session(_resolved(store, name))
         if row_by_prefix is not None:
             return row_by_prefix, None
-    raise UnknownName("session or answer", name, known)
+    raise UnknownName("session or answer", name, None)
 
 
 def _meant(store: Store, name: str) -> Iterator[tuple[SessionRow, str | None]]:

@@ -199,7 +199,7 @@ class _Run:
     def _missing(self, name: str) -> _Missing:
         asks = f"skipped: it asks for `{name}`, and"
         if name == "judge" and self._nameless:
-            return _Missing(f"{asks} no model is named for it (--judge-model does)", weightless=True)
+            return _Missing(f"{asks} no model is named for it (by its environment, or --judge-model)", weightless=True)
         if name == "judge":
             return _Missing(f"{asks} neither it nor the environment has one")
         if name == "feedback":
