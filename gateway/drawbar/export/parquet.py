@@ -16,6 +16,10 @@ from drawbar.wire.tolerant import dump
 GROUP: Final = 2_000
 """Rows in a row group: what is in memory at a time."""
 _CODECS: Final = {"none": "none", "gz": "gzip", "zst": "zstd"}
+_RARE: Final = "images"
+"""A column that trainers take for a sign that the model sees, even where it holds nothing: it is there only if one of
+the first rows has something in it."""
+_UNSEEN: Final = f"pictures: none of the first {GROUP:,} rows has any, so there is no column for them (write .jsonl)"
 _UNPLACED: Final = "the place of pictures among words: a column of Parquet has texts alone (write .jsonl)"
 
 
@@ -33,14 +37,9 @@ class ParquetFile:
         self._pyarrow = pyarrow
         self._columns = dict(columns)
         self._losses = losses
-        features = {name: _feature(column) for name, column in columns.items()}
-        told = {"huggingface": orjson.dumps({"info": {"features": features}}).decode()}
-        texts, marked = pyarrow.string(), pyarrow.json_()
-        self._plain = pyarrow.schema([(name, _type(column, pyarrow, texts)) for name, column in columns.items()])
-        fields = [(name, _type(column, pyarrow, marked)) for name, column in columns.items()]
-        self._schema = pyarrow.schema(fields, metadata=told)
+        self._codec = _CODECS[compression]
         self._sink = pyarrow.PythonFile(_Writable(draft), mode="w")
-        self._writer = pyarrow.parquet.ParquetWriter(self._sink, self._schema, compression=_CODECS[compression])
+        self._writer: Any = None
         self._rows: list[Row] = []
 
     def write(self, rows: Sequence[Row]) -> None:
@@ -50,12 +49,30 @@ class ParquetFile:
             del self._rows[:GROUP]
 
     def finish(self) -> None:
-        if self._rows:
+        if self._rows or self._writer is None:
             self._group(self._rows)
             self._rows = []
         self._writer.close()
 
+    def _begin(self, rows: Sequence[Row]) -> None:
+        """Now that the first rows are known, it is known which columns there are."""
+        pyarrow = self._pyarrow
+        if not any(row.get(_RARE) for row in rows):
+            self._columns.pop(_RARE, None)
+        features = {name: _feature(column) for name, column in self._columns.items()}
+        told = {"huggingface": orjson.dumps({"info": {"features": features}}).decode()}
+        texts, marked = pyarrow.string(), pyarrow.json_()
+        self._plain = pyarrow.schema([(name, _type(it, pyarrow, texts)) for name, it in self._columns.items()])
+        fields = [(name, _type(column, pyarrow, marked)) for name, column in self._columns.items()]
+        self._schema = pyarrow.schema(fields, metadata=told)
+        self._writer = pyarrow.parquet.ParquetWriter(self._sink, self._schema, compression=self._codec)
+
     def _group(self, rows: Sequence[Row]) -> None:
+        if self._writer is None:
+            self._begin(rows)
+        elif _RARE not in self._columns and (unseen := sum(bool(row.get(_RARE)) for row in rows)):
+            self._losses.note(_UNSEEN, unseen)
+            self._losses.keep()
         table = self._pyarrow.Table.from_pylist(list(rows), schema=self._plain)
         self._writer.write_table(table.cast(self._schema))  # its maker of tables does not know the type of JSON
 
