@@ -35,6 +35,22 @@ _TEMPLATE = """
 {%- if add_generation_prompt -%}{{- "<|assistant|>" -}}{%- endif -%}
 """
 
+# How TRL's GRPOTrainer reads tool calls in what the model said.
+_RESPONSE = {
+    "defaults": {"role": "assistant"},
+    "start_anchor": "<|assistant|>",
+    "fields": {
+        "tool_calls": {
+            "open": "<call>",
+            "close": "</call>",
+            "repeats": True,
+            "content": "json",
+            "transform": {"type": "function", "function": "{content}"},
+        },
+        "content": {"close": END, "content": "text"},
+    },
+}
+
 
 def make_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerFast:
     """A tokenizer of whole words, syllables and marks, for texts made of such."""
@@ -46,6 +62,7 @@ def make_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerFast:
         tokenizer_object=raw, pad_token="<pad>", eos_token=END, clean_up_tokenization_spaces=False
     )
     made.chat_template = _TEMPLATE.strip()
+    made.response_template = _RESPONSE
     return made
 
 

@@ -179,7 +179,7 @@ class Gateway:
         session = await self.sessions.open(spec)
         if session.environment is not None and (session.environment.tools or session.environment.servers):
             try:
-                await (await self._tool_side()).open(session)
+                await (await self.tool_side()).open(session)
             except BaseException as error:
                 with anyio.CancelScope(shield=True):
                     await self.end(session.id, stop=_why(error), error=str(error))
@@ -352,7 +352,7 @@ class Gateway:
         owner = None
         if session in self._live_tools.values():
             owner = partial(self._owner, session, scope_of(client) if await self._keyed() else None)
-        await (await self._tool_side()).handle(session, client.scope, client.receive, client.send, owner)
+        await (await self.tool_side()).handle(session, client.scope, client.receive, client.send, owner)
 
     async def _keyed(self) -> bool:
         """Whether clients are told apart by keys."""
@@ -368,7 +368,7 @@ class Gateway:
             await self.recorder.post(found.row)
         return found
 
-    async def _tool_side(self) -> ToolSide:
+    async def tool_side(self) -> ToolSide:
         """Made when first needed: the MCP SDK takes a second to import."""
         if self._tools is None:
             made = await anyio.to_thread.run_sync(_import_tool_side)

@@ -21,7 +21,7 @@ from drawbar.tools.cassettes.resuming import Resuming
 from drawbar.tools.cassettes.verdict import Replayed, replayed
 from drawbar.tools.era import Refusal, check_mirrored, check_modern, dress, is_modern
 from drawbar.tools.guard import Rejected, check_origin, read_body
-from drawbar.tools.pool import Pool
+from drawbar.tools.pool import Pool, close_all
 from drawbar.tools.protocol import Json
 from drawbar.tools.quirks import suited
 from drawbar.tools.seat import Seat
@@ -146,6 +146,25 @@ class ToolSide:
     async def tools(self, session: Session) -> list[Json]:
         """The definitions that the session's agent sees. Raises `ToolServerError`."""
         return list((await self._toolset(session, self._seat(session))).tools)
+
+    async def tools_of(self, environment: Environment) -> list[Json]:
+        """The definitions that agents of any session in the environment see. Raises `ToolServerError`."""
+        toolset, own = await self._pool.open(environment)
+        await close_all(own)
+        return list(toolset.tools)
+
+    async def call(self, session: Session, name: str, arguments: Json) -> Json:
+        """One tool call of a program in this process: the result as an agent gets it, recorded like any other. Raises
+        `ToolServerError`, `StoreError`."""
+        seat = self._seat(session)
+        toolset = await self._toolset(session, seat)
+        id = f"in-process-{session.tool_calls}"
+        stop = seat.begin(id)
+        try:
+            await self._catch_up(session, session.environment)
+            return await self._calls.run(session, toolset, {"name": name, "arguments": arguments}, None, stop)
+        finally:
+            seat.end(id, stop)
 
     async def handle(
         self, session: Session, scope: Scope, receive: Receive, send: Send, owner: Owner | None = None
