@@ -40,7 +40,7 @@ class Truth:
 
     def __init__(self, works: Works, agents: int) -> None:
         self.model = {line["id"]: line for line in works.log("model.jsonl")}
-        self.exchanged = self.astray = 0
+        self.astray = 0
         self.booked = works.log("calls.jsonl")
         self.outbox = works.log("outbox.jsonl")
         self.conversations: dict[str, Conversation] = defaultdict(Conversation)
@@ -139,34 +139,24 @@ class Truth:
         """Each tool call is in its session, joined to what the model asked for, with what the agent was told; and the
         shop was asked for no other.
 
-        Of the same call that two sessions ask for at the same moment, nobody can say which is whose; nor where one of
-        them is a reply that its agent never had, which the gateway cannot know. These are `exchanged` and `astray`.
+        Of the same call that several ask for at the same moment, nobody can say which is whose; nor where one of them
+        is a reply that its agent never had, which the gateway cannot know. These are `astray`.
         """
         called = {(s.id, call.tool_use_id): call for s in self.sessions for call in s.tool_calls if call.tool_use_id}
         assert len(called) == sum(len(session.tool_calls) for session in self.sessions), self._unjoined()
-        exchanged: list[tuple[Mapping[str, Any], ToolCall]] = []
-        heard = {id for conversation in self.conversations.values() for id in map(_call_id, conversation.tools)}
-        spare = Counter(_result(vars_of(call), call.text) for (_, id), call in called.items() if id not in heard)
+        recorded = Counter(_result(vars_of(call), call.text) for call in called.values())
         asked = {use.id: session.id for session, call in self._turns() for use in _uses(call)}
-        for conversation in self.conversations.values():
-            for told in conversation.tools:
-                call = called.get((asked[told["call"]], told["call"]))
-                if told["result"].startswith(LOST):
-                    continue
-                if call is None:
-                    spare[_result(told, told["result"])] -= 1
-                    self.astray += 1
-                    continue
+        for told in (told for conversation in self.conversations.values() for told in conversation.tools):
+            if told["result"].startswith(LOST):
+                continue
+            recorded[_result(told, told["result"])] -= 1
+            call = called.get((asked[told["call"]], told["call"]))
+            if call is not None:
                 assert (call.name, dict(call.arguments)) == (told["tool"], told["arguments"])
-                if call.text != told["result"]:
-                    exchanged.append((told, call))
-        assert all(count >= 0 for count in spare.values()), -spare
-        assert Counter(_result(told, told["result"]) for told, _ in exchanged) == Counter(
-            _result(vars_of(call), call.text) for _, call in exchanged
-        )
-        self.exchanged = len(exchanged)
-        booked, recorded = Counter(map(_key, self.booked)), Counter(_key(vars_of(call)) for call in called.values())
-        assert not booked - recorded, booked - recorded
+            self.astray += call is None or call.text != told["result"]
+        assert all(count >= 0 for count in recorded.values()), -recorded
+        booked, known = Counter(map(_key, self.booked)), Counter(_key(vars_of(call)) for call in called.values())
+        assert not booked - known, booked - known
 
     def _turns(self) -> Iterable[tuple[Trajectory, Call]]:
         return (turn for turns in self.answered.values() for turn in turns)
@@ -203,10 +193,6 @@ def _key(call: Mapping[str, Any]) -> str:
 
 def _result(call: Mapping[str, Any], text: str) -> str:
     return f"{_key(call)} {text}"
-
-
-def _call_id(told: Mapping[str, Any]) -> str:
-    return str(told["call"])
 
 
 def short(*counters: Counter[str]) -> str:
