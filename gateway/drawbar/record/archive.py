@@ -10,7 +10,8 @@ from __future__ import annotations
 import base64
 import math
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from functools import cache
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import orjson
@@ -193,9 +194,23 @@ def _digest(value: Mapping[str, Any]) -> str:
     return digest(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).hex()
 
 
+class _Shape(NamedTuple):
+    """The fields of a kind of row."""
+
+    digests: frozenset[str]
+    usual: Mapping[str, Any]
+    types: Mapping[str, Any]
+
+
+@cache
+def _shape(kind: type[Row]) -> _Shape:
+    fields = msgspec.structs.fields(kind)
+    usual = {field.name: field.default for field in fields}
+    return _Shape(_HEXADECIMAL.get(kind, frozenset()), usual, {field.name: field.type for field in fields})
+
+
 def _told(row: Row) -> dict[str, Any]:
-    digests = _HEXADECIMAL.get(type(row), frozenset())
-    usual = {field.name: field.default for field in msgspec.structs.fields(row)}
+    digests, usual, _ = _shape(type(row))
     return {
         name: _plain(value, hexadecimal=name in digests)
         for name, value in msgspec.structs.asdict(row).items()
@@ -217,8 +232,7 @@ def _plain(value: Any, *, hexadecimal: bool) -> Any:
 
 
 def _row(kind: type[Row], told: Mapping[str, Any]) -> Any:
-    digests = _HEXADECIMAL.get(kind, frozenset())
-    types = {field.name: field.type for field in msgspec.structs.fields(kind)}
+    digests, _, types = _shape(kind)
     if unknown := sorted(told.keys() - types.keys()):
         raise TypeError(f"{kind.__name__} has no {', '.join(unknown)}")
     fields = {name: _value(value, types[name], hexadecimal=name in digests) for name, value in told.items()}
