@@ -52,8 +52,9 @@ def test_a_split_is_two_files_and_one_manifest(drawbar: Drawbar, run: str, tmp_p
 
 def test_pairs_come_from_corrections(drawbar: Drawbar, run: str, tmp_path: Path) -> None:
     session = drawbar("sessions", "--json", "--where", "task = q0").json[0]["id"]
-    drawbar("feedback", session, "--correction", "no")
-    drawbar("export", "trl-dpo", "-o", "a.jsonl", "--pairs", "corrections")
+    assert drawbar("feedback", session, "--correction", "no").status == 0
+    made = drawbar("export", "trl-dpo", "-o", "a.jsonl", "--pairs", "corrections")
+    assert made.status == 0, made.err
     [row] = _rows(tmp_path / "a.jsonl")
     assert (row["chosen"][0]["content"], row["rejected"][0]["content"]) == ("no", "yes")
     manifest = json.loads((tmp_path / "a.jsonl.manifest.json").read_text())

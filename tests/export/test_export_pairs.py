@@ -13,7 +13,7 @@ from tests.export.exported import export, fallen
 from tests.export.rollouts import looked_up, rollout, rollouts
 from tests.export.stories import Story, answers, chat, plain_story, says
 
-from drawbar.export.choice import Choice, Source, order
+from drawbar.export.choice import Choice, Dedupe, Source, order
 from drawbar.export.pairing import parting, siblings
 from drawbar.export.survey import STEP, Seen
 from drawbar.record.feedback import Feedback
@@ -255,3 +255,15 @@ def test_pairs_are_what_they_are_said_to_be(task: list[Seen], margin: float, mos
         at = parting(better.path, worse.path)
         assert better.own >> at & worse.own >> at & 1
         assert only is None or pair.source == only
+
+
+@pytest.mark.parametrize("choice", [Choice(dedupe=Dedupe(True)), Choice(dedupe=Dedupe(True, 0.9), per_task=9)])
+def test_of_duplicates_that_is_kept_which_people_said_something_of(store: Store, choice: Choice) -> None:
+    sessions = [plain_story(store, "Who?", "Bob.", started=float(number)).end() for number in range(4)]
+    remark(store, sessions[1], correction="Ada.")
+    remark(store, sessions[2], thumbs="down")
+    remark(store, sessions[3], thumbs="up")
+    rows, tally = export(store, "trl-dpo", choice=choice)
+    assert ([said(row) for row in rows], tally.by_rule()["no_reward"]) == ([("Ada.", "Bob.")], 3)
+    rows, _ = export(store, "trl-kto", choice=choice)
+    assert sorted(row["label"] for row in rows) == [False, True]

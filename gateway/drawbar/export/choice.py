@@ -161,7 +161,7 @@ class Choice:
     pass_threshold: float = PASS_THRESHOLD
     """From which reward on a rollout has solved its task; what labels go by where nobody gave a thumb."""
     dedupe: Dedupe = field(default_factory=Dedupe)
-    """Of duplicates the one with the highest reward is kept, then the oldest."""
+    """Of duplicates the one with the highest reward is kept, then the oldest; if nothing else is chosen, the oldest."""
     select: Select = ALL
     """What is taken of each task."""
     pairs: frozenset[Source] = field(default_factory=lambda: sources(()))

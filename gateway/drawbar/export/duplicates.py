@@ -23,8 +23,9 @@ _KEPT: Final = 1024
 
 
 def ranked(seen: Sequence[Seen]) -> list[Seen]:
-    """The one first that is kept rather than the others: the higher reward, then the older."""
-    return sorted(seen, key=lambda each: -(each.reward if each.reward is not None else float("-inf")))
+    """The one first that is kept rather than the others: what people said something of, then the higher reward, then
+    the older."""
+    return sorted(seen, key=lambda each: (not each.noted, -(each.reward if each.reward is not None else float("-inf"))))
 
 
 def distinct(seen: Sequence[Seen], *, by_reward: bool) -> list[Seen]:
@@ -32,7 +33,7 @@ def distinct(seen: Sequence[Seen], *, by_reward: bool) -> list[Seen]:
     same too."""
     first: dict[Hashable, str] = {}
     for each in ranked(seen):
-        first.setdefault((each.words, each.reward if by_reward else None), each.id)
+        first.setdefault((each.words, _worth(each, by_reward)), each.id)
     kept = set(first.values())
     return [each for each in seen if each.id in kept]
 
@@ -49,9 +50,13 @@ def unlike(
         own = [order[at] for at in group]
         inner = [[0]] if len(own) == 1 else groups(_Texts([each.id for each in own], read, _own_words), threshold)
         for alike in inner:
-            first = {own[at].reward if by_reward else None: own[at].id for at in reversed(alike)}
+            first = {_worth(own[at], by_reward): own[at].id for at in reversed(alike)}
             kept.update(first.values())
     return [each for each in seen if each.id in kept]
+
+
+def _worth(seen: Seen, by_reward: bool) -> Hashable:
+    return (seen.reward, seen.labels) if by_reward else None
 
 
 class SampleReader:

@@ -137,7 +137,7 @@ class Export:
         self._sampler = Sampler(store, self._needs, wanted.extent)
         self._notes = NoteReader(store) if "labels" in self._needs else None
         self._noted: dict[str, list[Note]] = {}
-        self._seen: set[tuple[bytes, float | None]] = set()
+        self._seen: set[tuple[bytes, tuple[bool | None, ...]]] = set()
 
     def pages(self, listen: Listener | None = None, side: str = "") -> Iterator[list[Row]]:
         """The rows of a file, as many at a time as a page of sessions has. Raises `StoreError`."""
@@ -208,8 +208,8 @@ class Export:
         return None
 
     def _is_known(self, read: Read) -> bool:
-        """Whether the same was said in a session before this one (and, where it is labelled, was worth the same)."""
-        said = words_of(read.samples), read.grade.reward if self._notes is not None else None
+        """Whether the same was said in a session before this one, and labelled the same, where it is."""
+        said = words_of(read.samples), tuple(label for sample in read.samples for label in sample.labels)
         known = said in self._seen
         self._seen.add(said)
         return known

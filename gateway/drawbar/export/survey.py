@@ -13,7 +13,7 @@ from sqlalchemy import select
 
 from drawbar.export.choice import Choice
 from drawbar.export.format import Need
-from drawbar.export.notes import NoteReader, is_pair
+from drawbar.export.notes import Note, NoteReader, is_pair, labels
 from drawbar.export.sample import Grade, Sample, words_of
 from drawbar.export.sampling import Sampler, broken_rule, grade_of
 from drawbar.export.task_filter import TaskRewards
@@ -53,6 +53,8 @@ class Seen(msgspec.Struct, gc=False):
     """For pairs: a bit for each of them, set where it is the model's own reply."""
     noted: bool = False
     """For pairs: whether people said something of it that a pair can be made of."""
+    labels: tuple[bool | None, ...] = ()
+    """For labels: whether its replies are wanted."""
     live: bool = False
     user: bytes | None = None
     """For a split: whose it is, of a live session."""
@@ -95,14 +97,14 @@ class Survey:
         known: dict[str, Trajectory] = {}
         rules = {facts.id: broken_rule(self._store, facts, known, self._waived) for facts in page}
         self._count([facts for facts in page if rules[facts.id] is not None and facts.valid and facts.task_hash])
-        noted = self._noted([facts.id for facts in page])
+        notes = self._noted([facts.id for facts in page])
         families = self._families.of(page) if self._choice.split is not None else {}
         read = self._sampler.read([facts for facts in page if rules[facts.id] is None], known)
         for facts in page:
             rule = rules[facts.id]
             if rule is None:
                 found = next(read)
-                rule = self._take(facts, found.grade, found.samples, noted, families)
+                rule = self._take(facts, found.grade, found.samples, notes.get(facts.id, ()), families)
             if rule is not None:
                 self._fall(rule, 1)
 
@@ -114,17 +116,15 @@ class Survey:
             if reward is not None:
                 self.tasks[self._number(facts, None)].rewards.append(reward)
 
-    def _noted(self, ids: Sequence[str]) -> set[str]:
-        if "pairs" not in self._needs:
-            return set()
-        return {id for id, notes in self._notes.of(ids).items() if is_pair(notes)}
+    def _noted(self, ids: Sequence[str]) -> Mapping[str, Sequence[Note]]:
+        return {} if self._needs.isdisjoint(("pairs", "labels")) else self._notes.of(ids)
 
     def _take(
         self,
         facts: Facts,
         grade: Grade,
         samples: Sequence[Sample],
-        noted: set[str],
+        notes: Sequence[Note],
         families: Mapping[str, tuple[bytes | None, bytes]],
     ) -> str | None:
         """Keep a session; the rule that it falls to, if it falls."""
@@ -133,13 +133,17 @@ class Survey:
         number = self._number(facts, samples[0])
         if grade.reward is not None and facts.valid:
             self.tasks[number].rewards.append(grade.reward)
-        if self._needs_reward and grade.reward is None and facts.id not in noted:
+        noted = "pairs" in self._needs and is_pair(notes)
+        if self._needs_reward and grade.reward is None and not noted:
             return "no_reward"
         held_out = self._choice.held_out
         if held_out is not None and (held_out.has(facts.task_hash) or any(map(held_out.repeated_by, samples))):
             return "held_out"
         seen = self._seen(facts, grade, samples, number)
-        seen.noted = facts.id in noted
+        seen.noted = noted
+        if "labels" in self._needs:
+            of = (labels(sample, grade, notes, self._choice.pass_threshold) for sample in samples)
+            seen.labels = tuple(label for each in of for label in each if label is not None)
         if facts.id in families:
             seen.user, seen.family = families[facts.id]
         self.seen.append(seen)
