@@ -115,6 +115,25 @@ def test_a_log_without_events_is_read_from_its_messages(store: Store, tmp_path: 
     assert {score.name: score.value for score in session.scores} == {"judge/a": 1.0, "judge/b": 1.0}
 
 
+def test_a_sample_of_an_early_log_has_a_transcript_and_one_score(store: Store, tmp_path: Path) -> None:
+    said = {"role": "assistant", "content": "Ho."}
+    event = {
+        "event": "model", "model": "m", "input": [{"role": "user", "content": "attachment://x"}], "tools": [],
+        "config": {"temperature": 0.5}, "output": {"choices": [{"message": said, "stop_reason": "max_tokens"}]},
+    }  # fmt: skip
+    transcript = {"events": [event], "content": {"x": "Hi?"}}
+    sample = {"id": 1, "epoch": 1, "input": "Hi?", "transcript": transcript, "score": {"value": "nonsense"}}
+    with zipfile.ZipFile(tmp_path / "early.eval", "w") as log:
+        log.writestr("_journal/start.json", orjson.dumps({"eval": {"task": "old", "run_id": "e"}}))
+        log.writestr("samples/1_epoch_1.json", orjson.dumps(sample))
+    assert take(store, tmp_path / "early.eval").added == 1
+    (session,) = _sessions(store)
+    assert [message.text for message in session.messages] == ["Hi?", "Ho."]
+    assert session.calls[0].finish == "length"
+    (score,) = session.scores
+    assert (score.value, score.error) == (None, "its value is no number: nonsense")
+
+
 def test_a_log_whose_end_is_missing_says_so(store: Store, tmp_path: Path) -> None:
     (tmp_path / "cut.eval").write_bytes((GOLDEN / "sums.eval").read_bytes()[:3000])
     outcome = take(store, tmp_path / "cut.eval")

@@ -59,10 +59,19 @@ def _samples(log: Zipped, source: Source) -> Iterator[Item]:
             continue
         try:
             body = log.read(name)
-            yield packet(_conversation(load_whole(body), header, body), "inspect", name, source)
+            yield packet(_conversation(_current(load_whole(body)), header, body), "inspect", name, source)
         except _DAMAGE as error:
             yield Damage(name, f"{error}" if isinstance(error, ValueError) else f"it is no sample: {error!r}")
         source.heard(offset)
+
+
+def _current(sample: dict[str, Any]) -> dict[str, Any]:
+    """A sample as logs have it today; early ones had a transcript, and one score."""
+    told = sample.get("transcript") or {}
+    old = {"events": told.get("events"), "attachments": told.get("content")} if told else {}
+    if sample.get("score") is not None and "scores" not in sample:
+        old["scores"] = {"score": sample["score"]}
+    return {**sample, **old}
 
 
 def _conversation(sample: dict[str, Any], header: dict[str, Any], body: bytes) -> Conversation:
