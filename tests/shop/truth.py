@@ -146,7 +146,7 @@ class Truth:
         assert len(called) == sum(len(session.tool_calls) for session in self.sessions), self._unjoined()
         recorded = Counter(_result(vars_of(call), call.text) for call in called.values())
         asked = {use.id: session.id for session, call in self._turns() for use in _uses(call)}
-        for told in (told for conversation in self.conversations.values() for told in conversation.tools):
+        for told in self._told():
             if told["result"].startswith(LOST):
                 continue
             recorded[_result(told, told["result"])] -= 1
@@ -156,7 +156,11 @@ class Truth:
             self.astray += call is None or call.text != told["result"]
         assert all(count >= 0 for count in recorded.values()), -recorded
         booked, known = Counter(map(_key, self.booked)), Counter(_key(vars_of(call)) for call in called.values())
-        assert not booked - known, booked - known
+        lost = Counter(_key(told) for told in self._told() if told["result"].startswith(LOST))
+        assert not booked - known - lost, booked - known - lost  # an intent is written while its call is made
+
+    def _told(self) -> Iterable[Mapping[str, Any]]:
+        return (told for conversation in self.conversations.values() for told in conversation.tools)
 
     def _turns(self) -> Iterable[tuple[Trajectory, Call]]:
         return (turn for turns in self.answered.values() for turn in turns)
