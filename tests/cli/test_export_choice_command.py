@@ -46,6 +46,8 @@ def test_a_split_is_two_files_and_one_manifest(drawbar: Drawbar, run: str, tmp_p
     train, test = (_rows(tmp_path / name) for name in said["files"])
     assert (len(train) + len(test), train == test) == (4, False)
     assert "The files match" in drawbar("export", "--verify", "a.jsonl.manifest.json").out
+    out = drawbar("export", "trl", "-o", "b.jsonl", "--split", "0.5").out
+    assert f"{len(train)} rows in b.train.jsonl, {len(test)} rows in b.test.jsonl (b.jsonl.manifest.json" in out
     refused = drawbar("export", "trl", "-o", "a.jsonl", "--split", "0.5")
     assert "a.train.jsonl is there already" in refused.err
 

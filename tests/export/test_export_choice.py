@@ -191,7 +191,11 @@ def test_a_mixture_has_its_shares(store: Store) -> None:
     _, tally = export(store, choice=Choice(mix=weights("wiki=2,shop=1")))
     assert tally.environments == {"wiki": 6, "shop": 3}
     assert fallen(tally) == {"mix": 7}
-    assert export(store, choice=Choice(mix=weights("wiki=2,none=1")))[1].rows == 0
+    made = begun(store, choice=Choice(mix=weights("wiki=2,none=1")))
+    assert not any(made.pages())
+    assert made.emptied is not None
+    assert "too little is left of none" in made.emptied
+    assert "other (4), shop (3), wiki (9)" in made.emptied
 
 
 UNITS = st.lists(

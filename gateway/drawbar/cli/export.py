@@ -206,7 +206,7 @@ def _target(output: Path, compress: str | None, wanted: Wanted, force: bool) -> 
 def _write(
     store: Store, wanted: Wanted, target: Target, licenses: dict[str, str], explain: bool, json: bool, quiet: bool
 ) -> None:
-    from drawbar.cli.export_text import told
+    from drawbar.cli.export_text import rows_of, told
     from drawbar.export.engine import begin
     from drawbar.export.run import files_of, write
 
@@ -223,7 +223,7 @@ def _write(
     files = [str(path) for path in files_of(target.path, wanted)]
     if json:
         return print_json({"file": files[0], "files": files, "manifest": str(manifest), **tally.to_json()})
-    typer.echo(f"{tally.rows:,} rows in {' and '.join(files)} ({manifest.name} beside it)")
+    typer.echo(f"{', '.join(rows_of(map(Path, files), manifest))} ({manifest.name} beside it)")
     for line in told(tally, explain=explain):
         typer.echo(line)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any, Final
 
 import orjson
@@ -20,6 +21,14 @@ _ADVICE: Final = {
     "no_token_ids": "Record them: `drawbar run` (or serve) with --token-ids and --upstream-tokens vllm (or sglang).",
     "invalid_rollout": "`drawbar sessions --where 'valid = false'` lists them; --allow invalid_rollout takes them.",
 }
+
+
+def rows_of(files: Iterable[Path], manifest: Path) -> Iterator[str]:
+    """How many rows are in each file (or folder), as the manifest says it."""
+    said = orjson.loads(manifest.read_bytes())["files"]
+    for file in files:
+        rows = sum(it["rows"] for it in said if it["name"].partition("/")[0] == file.name)
+        yield f"{rows:,} rows in {file}"
 
 
 def told(tally: Tally, *, explain: bool) -> Iterator[str]:

@@ -56,7 +56,7 @@ RULES: Final[Mapping[str, Rule]] = {rule.name: rule for rule in _TABLE}
 """Every rule of health by name, in the order in which they are looked at."""
 
 FURTHER: Final[Mapping[str, str]] = {
-    "no_reward": "it has no reward, which the format needs",
+    "no_reward": "it has no reward, which the format, or --select, needs",
     "no_token_ids": "the token ids of its prompts and replies were not recorded, which the format needs",
     "no_label": "nobody said whether it is wanted, and it has no reward",
     "nothing_to_train": "no reply in it is the model's own",

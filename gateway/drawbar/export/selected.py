@@ -4,7 +4,8 @@ there is, and then to write what was chosen.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 
 from drawbar.errors import ConfigurationError
 from drawbar.export.choice import Order, order
@@ -113,7 +114,10 @@ class SelectedExport(Export):
         units = self._without("per_task", units, capped(units, most, lambda each: (each.task, each.side), drawn))
         few = capped(units, choice.per_environment, lambda each: each.environment, drawn)
         units = self._without("per_environment", units, few)
-        units = self._without("mix", units, mixed(units, choice.mix, drawn))
+        mixture = mixed(units, choice.mix, drawn)
+        if units and not mixture:
+            self.emptied = _unmixed(units, choice.mix)
+        units = self._without("mix", units, mixture)
         if self._wanted.seed is not None:
             units.sort(key=lambda each: drawn(each.name))
         return self._without("enough", units, units[: self._wanted.limit])
@@ -129,6 +133,16 @@ class SelectedExport(Export):
     def _without(self, rule: str, before: Sequence[Unit], after: list[Unit]) -> list[Unit]:
         self._fall(rule, len(sessions_of(before) - sessions_of(after)))
         return after
+
+
+def _unmixed(units: Iterable[Unit], weights: Mapping[str, float]) -> str:
+    there = Counter(unit.environment for unit in units)
+    missing = ", ".join(name for name in weights if not there[name]) or "all of them"
+    known = ", ".join(f"{name} ({count:,})" for name, count in sorted(there.items(), key=str) if name is not None)
+    return (
+        f"The mixture leaves nothing: too little is left of {missing} for one of each share. There are: "
+        f"{known or 'no sessions of any environment'}."
+    )
 
 
 def sessions_of(units: Iterable[Unit]) -> set[str]:
