@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any, NotRequired
 
 import pytest
+from annotated_types import Len
 from hypothesis import given
 from hypothesis import strategies as st
+from openai.types.chat import (
+    ChatCompletionAssistantMessageParam,
+    ChatCompletionFunctionToolParam,
+    ChatCompletionMessageParam,
+)
+from pydantic import ConfigDict, TypeAdapter
 from tests.export.exported import export, fallen
 from tests.export.rollouts import looked_up, rollout, rollouts
 from tests.export.stories import Story, answers, chat, plain_story, says
+from typing_extensions import TypedDict
 
 from drawbar.export.choice import Choice, Dedupe, Source, order
 from drawbar.export.pairing import parting, siblings
@@ -156,6 +164,35 @@ def test_live_sessions_that_begin_alike_are_siblings(store: Store) -> None:
         "non_preferred_output": [{"role": "assistant", "content": "What?"}],
     }]  # fmt: skip
     assert fallen(tally) == {"no_reward": 1}
+
+
+class Input(TypedDict):
+    """As the API's reference has it."""
+
+    messages: Annotated[list[ChatCompletionMessageParam], Len(1)]
+    tools: NotRequired[list[ChatCompletionFunctionToolParam]]
+    parallel_tool_calls: NotRequired[bool]
+
+
+class Preference(TypedDict):
+    """The API's `FineTunePreferenceRequestInput`."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[misc]
+    input: Input
+    preferred_output: Annotated[list[ChatCompletionAssistantMessageParam], Len(1, 1)]
+    non_preferred_output: Annotated[list[ChatCompletionAssistantMessageParam], Len(1, 1)]
+
+
+def test_preferences_are_what_openais_api_takes(store: Store) -> None:
+    rollouts(store, "a", [1.0, 0.0])
+    for query, answer, reward in (("one", "Ada.", 1.0), ("one", "Bob.", 0.5), ("two", "Bob.", 0.0)):
+        looked_up(store, "b", query, answer, reward)
+    rows, _ = export(store, "openai-dpo")
+    assert len(rows) == 4
+    for row in rows:
+        TypeAdapter(Preference).validate_python(row)
+        last = row["input"]["messages"][-1]["role"]
+        assert last in ("user", "tool")
 
 
 @pytest.mark.parametrize("dialect", ["chat", "messages", "responses", "gemini"])
