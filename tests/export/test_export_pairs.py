@@ -64,7 +64,8 @@ def test_of_a_task_there_are_few_pairs_and_each_session_is_in_as_few_as_can_be(s
     assert len(rows) == 4
     assert max(Counter(text for row in rows for text in said(row)).values()) == 1
     assert rows == export(store, "trl-dpo")[0]
-    assert len(export(store, "trl-dpo", choice=Choice(per_task=1))[0]) == 1
+    few, tally = export(store, "trl-dpo", choice=Choice(per_task=1))
+    assert (len(few), fallen(tally)) == (1, {"per_task": 6})
     assert len({str(export(store, "trl-dpo", seed=seed, choice=Choice(per_task=1))[0]) for seed in range(9)}) > 1
 
 
@@ -278,11 +279,13 @@ def tasks(draw: st.DrawFn) -> list[Seen]:
 @given(tasks(), st.sampled_from([0.0, 0.5]), st.integers(1, 5), st.sampled_from(["siblings", "branches", None]))
 def test_pairs_are_what_they_are_said_to_be(task: list[Seen], margin: float, most: int, only: Source | None) -> None:
     choice = Choice(margin=margin, pairs=frozenset({only} if only else {"siblings", "branches"}))
-    pairs = siblings(task, choice, most, order(1))
+    pairs, spare = siblings(task, choice, most, order(1))
     of = {each.id: each for each in task}
     assert len(pairs) <= most
     assert len(set(pairs)) == len(pairs)
-    assert pairs == siblings(list(reversed(task)), choice, most, order(1))
+    assert (pairs, spare) == siblings(list(reversed(task)), choice, most, order(1))
+    assert not spare & {id for pair in pairs for id in (pair.chosen, pair.rejected)}
+    assert not spare or len(pairs) == most
     for pair in pairs:
         better, worse = of[pair.chosen], of[pair.rejected]
         assert better.reward is not None
@@ -304,3 +307,12 @@ def test_of_duplicates_that_is_kept_which_people_said_something_of(store: Store,
     assert ([said(row) for row in rows], tally.by_rule()["no_reward"]) == ([("Ada.", "Bob.")], 3)
     rows, _ = export(store, "trl-kto", choice=choice)
     assert sorted(row["label"] for row in rows) == [False, True]
+
+
+def test_of_many_sessions_that_begin_alike_few_are_pairs_and_the_rest_is_counted(store: Store) -> None:
+    rollouts(store, "a", [number / 100 for number in range(80)])
+    for number in range(6):
+        remark(store, plain_story(store, "Who?", f"Bob {number}.").end(), correction="Ada.")
+    rows, tally = export(store, "trl-dpo")
+    assert (len(rows), fallen(tally)) == (8, {"per_task": 74})
+    assert tally.looked_at == tally.meant == 86

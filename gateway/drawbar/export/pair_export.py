@@ -48,11 +48,16 @@ class PairExport(SelectedExport):
         most = choice.per_task or PAIRS_PER_TASK
         by_id = {each.id: each for each in seen}
         found: list[Unit] = []
+        spare: set[str] = set()
         for task in tasks_of(seen):
-            pairs = self._of_notes([each.id for each in task if each.noted])[:most]
-            pairs += siblings(task, choice, most - len(pairs), self._order)
+            of_people = self._of_notes([each.id for each in task if each.noted])
+            of_task = siblings(task, choice, max(0, most - len(of_people)), self._order)
+            spare |= of_task.spare.union(pair.chosen for pair in of_people)
+            pairs = [*of_people[:most], *of_task.pairs]
             found += (unit(by_id[pair.chosen], side_of[pair.chosen], pair) for pair in pairs)
-        self._fall("no_pair", len(seen) - len(sessions_of(found)))
+        spare -= sessions_of(found)
+        self._fall("per_task", len(spare))
+        self._fall("no_pair", len(seen) - len(sessions_of(found)) - len(spare))
         return found
 
     def _of_notes(self, ids: Sequence[str]) -> list[Pair]:

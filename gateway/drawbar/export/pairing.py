@@ -37,11 +37,23 @@ class Pair(NamedTuple):
     """Of a correction: the reply that is corrected, None for the last one."""
 
 
-def siblings(task: Sequence[Seen], choice: Choice, most: int, order: Order) -> list[Pair]:
+class Siblings(NamedTuple):
+    """The pairs of one task."""
+
+    pairs: list[Pair]
+    spare: set[str]
+    """Sessions that could be in a pair as well, of which there are enough."""
+
+
+def siblings(task: Sequence[Seen], choice: Choice, most: int, order: Order) -> Siblings:
     """At most so many pairs of the sessions of one task: those that differ most first, each session as seldom as can
     be."""
-    found = list(_possible(_extremes(task, order), choice))
+    rated = _extremes(task, order)
+    found = list(_possible(rated, choice))
     found.sort(key=lambda pair: (-pair.better_by, order(pair.chosen + pair.rejected)))
+    looked_at = {each.id for each in rated}
+    spare = {each.id for each in task if each.reward is not None and each.id not in looked_at}
+    spare.update(id for pair in found for id in (pair.chosen, pair.rejected))
     kept: list[Pair] = []
     used: Counter[str] = Counter()
     while found and len(kept) < most:
@@ -49,7 +61,7 @@ def siblings(task: Sequence[Seen], choice: Choice, most: int, order: Order) -> l
         found.remove(best)
         kept.append(best)
         used.update((best.chosen, best.rejected))
-    return kept
+    return Siblings(kept, spare - used.keys())
 
 
 def _extremes(task: Sequence[Seen], order: Order) -> list[Seen]:
