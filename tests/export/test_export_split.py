@@ -71,6 +71,17 @@ def test_a_live_session_is_on_the_side_of_the_one_that_it_goes_on_from(store: St
     assert all(families)
 
 
+def test_a_live_session_without_a_user_is_where_the_one_before_it_is(store: Store) -> None:
+    for number in range(10):
+        metadata = json.dumps({"user": f"user {number}"}).encode()
+        before = plain_story(store, f"{number}: first", metadata=metadata, started=float(number)).end()
+        plain_story(store, f"{number}: then", continues=before, started=100.0 + number).end()
+    found = both(store)
+    assert sum(map(len, found.values())) == 20
+    families = [{text.partition(":")[0] for text in asked} for asked in found.values()]
+    assert not families[0] & families[1]
+
+
 def test_what_would_be_on_both_sides_is_where_it_was_first(store: Store) -> None:
     for number in range(8):
         metadata = json.dumps({"user": f"user {number}"}).encode()

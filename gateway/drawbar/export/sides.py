@@ -1,7 +1,7 @@
 """On which side of a split a task is: to train on, or to test with. A hash of the task's content says it, so the same
 task is on the same side for ever, whatever else is exported; with a larger share for tests none goes back.
 
-Live sessions are placed by their user, or, where no user is known, by the first of the sessions that they go on from.
+Live sessions are placed by their user, or, where no user is known, with the sessions that they go on from.
 What would then be on both sides is where its first session is, and its later sessions that would be on the other side
 are on none: those of a user who went on with another's, and those that begin with the same words as another user's.
 """
@@ -41,9 +41,11 @@ def sides(seen: Sequence[Seen], hashes: Sequence[str | None], share: float) -> d
         if hash is not None:
             found[each.id] = side_of(hash.encode(), share)
             continue
-        name = b"user" + each.user if each.user is not None else b"family" + (each.family or each.id.encode())
-        side = side_of(name, share)
         ties: list[Hashable] = [("task", each.task), ("family", each.family)]
+        if each.user is not None:
+            side = side_of(b"user" + each.user, share)
+        else:
+            side = placed.get(ties[1]) or side_of(b"family" + (each.family or b""), share)
         if all(placed.get(tie, side) == side for tie in ties):
             placed |= dict.fromkeys(ties, side)
             found[each.id] = side
