@@ -45,13 +45,14 @@ CAPTURES = [
 ]
 INSTALLS = {"drawbar harness install codex", "drawbar run servers/wiki_search --harness codex --model gpt-5-mini"}
 """Run by the agents' own tests, where they are installed."""
+TRAINS = [command for command in COMMANDS if command.startswith(("drawbar export ", "drawbar import "))]
 ASKS_A_PROVIDER = {command for command in COMMANDS if "--model" in command} - INSTALLS - {*CAPTURES}
 CONNECTS = {command for command in COMMANDS if command.startswith("drawbar connect ")}
 ASKS_A_PROVIDER -= CONNECTS
 PLAIN = [
     c
     for c in COMMANDS
-    if c not in NEEDS_A_RUN | SERVES | INSTALLS | {*CAPTURES} | ASKS_A_PROVIDER | CONNECTS
+    if c not in NEEDS_A_RUN | SERVES | INSTALLS | {*CAPTURES, *TRAINS} | ASKS_A_PROVIDER | CONNECTS
     and "NAME" not in c
     and "ENV" not in c
 ]
@@ -137,6 +138,20 @@ async def test_what_was_recorded_is_captured_and_played_again_as_the_readme_says
             done = await to_thread.run_sync(partial(drawbar, f"{line} --json", store, **provider))
             assert done.returncode == 0, (line, done.stderr)
     assert json.loads(done.stdout)["invalid"] == 0
+
+
+def test_what_was_recorded_is_exported_and_what_others_recorded_imported_as_the_readme_says(tmp_path: Path) -> None:
+    store, golden = tmp_path / "drawbar.db", ROOT / "tests" / "importing" / "golden"
+    for model in ("baseline", "oracle"):
+        assert drawbar(f"drawbar run servers/wiki_search -n 8 --model {model} -q", store).returncode == 0
+    assert len(TRAINS) == 6
+    for line in TRAINS:
+        command = re.sub(r"(-o|--verify) (\S+)", lambda m: f"{m[1]} {tmp_path / m[2]}", line)
+        command = re.sub(r" (\w+\.(?:eval|jsonl|json))\b", lambda m: f" {golden / m[1]}", command)
+        done = drawbar(command, store)
+        assert done.returncode == 0, (command, done.stdout, done.stderr)
+    for name in ("sft.jsonl", "pairs.jsonl", "split.train.jsonl"):
+        assert (tmp_path / name).read_text().count("\n") > 0
 
 
 def test_the_example_is_the_file_that_it_is_said_to_be_and_has_at_most_25_lines() -> None:
