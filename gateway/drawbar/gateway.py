@@ -121,6 +121,7 @@ class Gateway:
     ) -> None:
         """Stop calls under way (their rows say so), close tool servers, write what is left."""
         with anyio.CancelScope(shield=True):
+            await self._control.stop()
             for session in self.sessions:
                 await _stop_calls(session, "cancelled")
             for session in (*self._live_tools.values(), *self._former_tools):
@@ -341,8 +342,8 @@ class Gateway:
             return self._live_tools[name]
 
     def _let_go(self, session: Session) -> bool:
-        """Whether a session that is not used may be forgotten: not while it has a tool server of its own."""
-        if session in self._live_tools.values() or session in self._former_tools:
+        """Whether a session that is not used may be forgotten: not while it has something of its own."""
+        if session.endpoint is not None or session in (*self._live_tools.values(), *self._former_tools):
             return False
         return self._tools is None or self._tools.let_go(session)
 
@@ -374,8 +375,7 @@ class Gateway:
             made = await anyio.to_thread.run_sync(_import_tool_side)
             if self._tools is None:
                 strict = self.settings.recording == "required"
-                hosts = self.settings.allowed_hosts
-                side = made(self.recorder, strict=strict, allowed_hosts=hosts)
+                side = made(self.recorder, strict=strict, allowed_hosts=self.settings.allowed_hosts)
                 self._tools = await self._stack.enter_async_context(side)
         return self._tools
 

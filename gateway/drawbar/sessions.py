@@ -22,6 +22,7 @@ from drawbar.wire.tolerant import dump
 if TYPE_CHECKING:
     from drawbar.environment import Environment
     from drawbar.record.graph import SessionGraph
+    from drawbar.rollout.service.steering import Endpoint
     from drawbar.wire.dialect import Dialect
 
 
@@ -108,6 +109,8 @@ class Session:
     """When a request last named it."""
     epoch: int = 0
     """The recorder's epoch that the graph's memory belongs to."""
+    endpoint: Endpoint | None = None
+    """Where its model calls go and when, if a trainer asked for it (`rollout.service`)."""
     user_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held while its simulated user is asked: one message at a time."""
 

@@ -17,7 +17,7 @@ from drawbar.export.choice import EVERY_SESSION, Choice, order
 from drawbar.export.format import Format, Row, TellsTokens
 from drawbar.export.healthy import RULES
 from drawbar.export.notes import Note, NoteReader, labels
-from drawbar.export.sample import Sample, words_of
+from drawbar.export.sample import words_of
 from drawbar.export.sampling import Read, Sampler, broken_rule
 from drawbar.export.tally import Tally
 from drawbar.record.facts import FactReader, Facts
@@ -187,7 +187,7 @@ class Export:
             return "nothing_to_train"
         if "reward" in self._needs and read.grade.reward is None:
             return "no_reward"
-        if "token_ids" in self._needs and not (samples := list(filter(_has_token_ids, samples))):
+        if "token_ids" in self._needs and not (samples := [it for it in samples if it.has_token_ids]):
             return "no_token_ids"
         if why := self._tell(read):
             return why
@@ -234,11 +234,3 @@ def _collecting_seldom() -> Iterator[None]:
         yield
     finally:
         gc.set_threshold(*before)
-
-
-def _has_token_ids(sample: Sample) -> bool:
-    """Whether those of all replies that are trained were recorded, and of what they were asked with."""
-    assert sample.trajectory is not None
-    trained = {id for id, own in zip(sample.calls, sample.trained, strict=True) if own}
-    told = (call.tokens for call in sample.trajectory.calls if call.id in trained)
-    return all(it is not None and None not in (it.token_ids, it.prompt_token_ids) for it in told)

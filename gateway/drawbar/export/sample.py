@@ -114,6 +114,15 @@ class Sample:
         return [said.message for said in self.said]
 
     @property
+    def has_token_ids(self) -> bool:
+        """Whether those of all replies that are trained were recorded, and of what they were asked with. Needs the
+        trajectory."""
+        assert self.trajectory is not None
+        trained = {id for id, own in zip(self.calls, self.trained, strict=True) if own}
+        told = (call.tokens for call in self.trajectory.calls if call.id in trained)
+        return all(it is not None and None not in (it.token_ids, it.prompt_token_ids) for it in told)
+
+    @property
     def tools(self) -> Sequence[Mapping[str, Any]]:
         """The definitions of its tools, as chat completions have them."""
         return self.offered.tools

@@ -15,6 +15,7 @@
     GET  /api/runs/{id}                    -> a RunRow, of the one run whose id begins so
     GET  /api/runs/{id}/trajectories       {"trajectories": [...]}
     GET  /api/watch?where=&interval=       what happens, as lines of JSON until the client leaves (`proxy.watching`)
+    ...  /api/rollouts, /api/policy        rollouts for trainers (`proxy.rollouts`)
     POST /api/complete                     a chat completions request -> its completion; outside any session, for judges
 
 Errors are {"error": {"message", "type", "code", ...}} as on the model side.
@@ -39,6 +40,7 @@ from drawbar.proxy.client import JSON, BodyTooLarge, Client, ClientGone
 from drawbar.proxy.feedback import KeyRequired, give_feedback
 from drawbar.proxy.guard import is_admin
 from drawbar.proxy.headers import NO_RETRY, client_keys
+from drawbar.proxy.rollouts import RolloutService
 from drawbar.proxy.spec_json import spec_from_json
 from drawbar.proxy.trajectory_json import trajectory_to_json
 from drawbar.proxy.upstream import UpstreamError
@@ -71,6 +73,11 @@ class Control:
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
         self._watching = Watching(gateway)
+        self._rollouts = RolloutService(gateway)
+
+    async def stop(self) -> None:
+        """Interrupt what goes on for clients that may have left."""
+        await self._rollouts.stop()
 
     async def handle(self, client: Client, path: str) -> None:
         """One request; `path` is whole."""
@@ -123,6 +130,12 @@ class Control:
                 return await anyio.to_thread.run_sync(self._trajectories, id)
             case "GET", ["watch"]:
                 await self._watching.tell(client)
+                return None
+            case _, ["rollouts", *rest]:
+                await self._rollouts.handle(client, method, rest, await self._body(client))
+                return None
+            case (("GET" | "PUT"), ["policy"]):
+                await self._rollouts.policy(client, method, await self._body(client))
                 return None
             case "POST", ["complete"]:
                 return await self._complete(await self._body(client))

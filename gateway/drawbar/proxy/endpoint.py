@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -165,7 +166,12 @@ class ModelSide:
             session.label(labels)
 
     async def _carry(self, asked: _Asked, outlet: Outlet, key: str | None) -> None:
-        """A call that repeats no other."""
+        """A call that repeats no other. That of a trainer's rollout waits while it is paused."""
+        endpoint = asked.call.session.endpoint
+        async with nullcontext() if endpoint is None else endpoint.steering.call():
+            await self._carry_on(asked, outlet, key)
+
+    async def _carry_on(self, asked: _Asked, outlet: Outlet, key: str | None) -> None:
         client, call = outlet.client, asked.call
         relay = Relay(self, call, outlet, upstream_headers(client.scope["headers"]), key)
         targets = await self._admit(asked, outlet, relay)
@@ -213,9 +219,8 @@ class ModelSide:
             return None
         assert call.request is not None
         try:
-            own = session.environment.models if session.environment is not None else None
             model = session.row.model or call.request.model
-            targets = self.models.targets(model, own, call.dialect.name, session.line)
+            targets = self._targets(session, model, call.dialect.name)
         except UpstreamError as error:
             await self._refuse(call, rows, outlet, error.status, str(error), error.cause, code=error.code)
             return None
@@ -226,6 +231,13 @@ class ModelSide:
             await self._say(outlet, call.dialect, 503, said, "recorder_failed")
             return None
         return targets
+
+    def _targets(self, session: Session, model: str, dialect: str) -> list[Target]:
+        """Raises `UpstreamError`."""
+        if session.endpoint is not None and session.endpoint.models is not None:
+            return session.endpoint.models.targets(model, None, dialect, session.line)
+        own = session.environment.models if session.environment is not None else None
+        return self.models.targets(model, own, dialect, session.line)
 
     async def _refuse(
         self,

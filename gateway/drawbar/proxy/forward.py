@@ -27,6 +27,8 @@ async def forward(
     """Send the client's bytes to the model that they name, and back what it says. Where it is about the session's own
     turns, that is the model which they go to. Raises `Refused` where the client's key may not ask it."""
     dialect = route.dialect
+    if session.endpoint is not None and session.endpoint.models is not None:
+        models = session.endpoint.models
     try:
         body = await client.body(settings.max_body)
         answered = await _asked(models, settings, session, route, client, who, body)
