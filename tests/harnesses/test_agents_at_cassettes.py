@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -14,7 +14,9 @@ from drawbar.testing import ScriptedModel, calls, says
 from drawbar.testing.agents import for_agents
 from drawbar.tools.cassettes.environments import recorded_to, replayed_from
 from drawbar.tools.cassettes.settings import Mode
-from tests.harnesses.conftest import DeskAt
+
+if TYPE_CHECKING:
+    from tests.harnesses.conftest import DeskAt
 
 TASK = Task(key="t", prompt="Is it raining in Ghent and in Bath?", answer="yes")
 SCRIPT = [calls("weather", town="Ghent"), calls("weather", town="Bath"), says("It rains everywhere.")]
