@@ -134,7 +134,7 @@ def test_a_session_read_with_many_is_the_same_as_read_whole(store: Store, name: 
         id = STORIES[name](store).end()
     reader = FactReader(store)
     facts = reader.sessions(reader.ids())
-    quick = StraightReader(reader, parallel=True).samples(facts)
+    quick = {sample.facts.id: sample for sample in StraightReader(reader, parallel=True).samples(facts)}
     [whole] = samples(store.trajectory(id), facts[-1], Extent())
     if name in ("forked", "retried", "with a helper"):
         assert id not in quick  # too much for the quick way, which says so

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from drawbar.export.groups import Group
 from drawbar.export.task_filter import TaskRewards
 from drawbar.ids import digest
@@ -40,29 +42,27 @@ class Grade:
 UNGRADED = Grade()
 
 
-class Said:
+class Said(msgspec.Struct, eq=False, gc=False):
     """One message, read when it is asked for: many samples begin with the same ones."""
 
-    __slots__ = ("_message", "body", "dialect", "node")
-
-    def __init__(self, node: bytes, dialect: str, body: bytes, message: Message | None = None) -> None:
-        self.node = node
-        """What is the same in two samples where all that was said up to there is the same."""
-        self.dialect = dialect
-        self.body = body
-        """As the dialect said it (JSON)."""
-        self._message = message
+    node: bytes
+    """What is the same in two samples where all that was said up to there is the same."""
+    dialect: str
+    body: bytes
+    """As the dialect said it (JSON)."""
+    read: Message | None = None
+    """What `message` gives, once it is known."""
 
     @property
     def message(self) -> Message:
         """In normal form; what cannot be read is a block that says so."""
-        if self._message is None:
+        if self.read is None:
             try:
-                self._message = DIALECTS[self.dialect].normal(self.body)
+                self.read = DIALECTS[self.dialect].normal(self.body)
             except (BadBody, KeyError):
                 unreadable = Other({"type": "unreadable", "unreadable": self.body.decode(errors="replace")})
-                self._message = Message("user", (unreadable,))
-        return self._message
+                self.read = Message("user", (unreadable,))
+        return self.read
 
     def plain(self, *, objects: bool) -> dict[str, Any] | None:
         """As a chat message, if it is so plain that nothing of it is lost; `objects` as in `wire.plain`."""

@@ -38,12 +38,15 @@ class Sampler:
 
     def read(self, page: Sequence[Facts], known: Mapping[str, Trajectory]) -> Iterator[Read]:
         """The samples of these sessions, in this order. `known`: what of them was read whole already."""
-        straight = {} if self._whole else self._straight.samples([it for it in page if it.id not in known])
+        straight = self._straight.samples([] if self._whole else [it for it in page if it.id not in known])
+        next_one = next(straight, None)
         scores = self._facts.scores([it.id for it in page])
         for facts in page:
             grade = grade_of(scores[facts.id]) if facts.id in scores else UNGRADED
-            found = straight.get(facts.id)
-            made = [found] if found is not None else self._of_whole(facts, known.get(facts.id))
+            if next_one is not None and next_one.facts is facts:
+                made, next_one = [next_one], next(straight, None)
+            else:
+                made = self._of_whole(facts, known.get(facts.id))
             group = self._groups.group(facts) if self._groups is not None and made else None
             for sample in made:
                 sample.grade, sample.group = grade, group

@@ -45,13 +45,14 @@ class StraightReader:
         self._offered: dict[tuple[str, bytes], Offered] = {}
         self._allowed: dict[bytes, bool | None] = {}
 
-    def samples(self, page: Sequence[Facts]) -> dict[str, Sample]:
-        """The samples of those of these sessions that are straight, by session."""
+    def samples(self, page: Sequence[Facts]) -> Iterator[Sample]:
+        """The samples of those of these sessions that are straight, in this order; each is made when it is asked for:
+        a page's messages would not fit into the caches of a processor."""
         straight = list(self._straight(page))
         bodies = self._reader.blobs(set(self._unknown(straight)))
-        found = {each.facts.id: self._sample(each, bodies) for each in straight}
+        for each in straight:
+            yield self._sample(each, bodies)
         self._forget(straight)
-        return found
 
     def _straight(self, page: Sequence[Facts]) -> Iterator[_Straight]:
         calls = self._reader.calls([facts.id for facts in page])
@@ -77,7 +78,8 @@ class StraightReader:
         """The messages of a session, its own replies as it has them."""
         unpacked, path = self._reader.unpacked, straight.path
         said = [self._beginning(node) for node in path[:_BEGINNING]]
-        said += [Said(id, dialect, unpacked(body)) for id, _, dialect, body in path[_BEGINNING:]]
+        ids, _, dialects, bodies = zip(*path, strict=True)
+        said += map(Said, ids[_BEGINNING:], dialects[_BEGINNING:], unpacked.each(bodies[_BEGINNING:]))
         for place, call in enumerate(straight.replies):
             if call is not None and call.said_apart is not None:
                 said[place] = Said(path[place][0], call.dialect, unpacked(call.said_apart))
