@@ -30,6 +30,16 @@ def test_a_run_is_replayed_from_what_another_recorded(drawbar: Drawbar, recorded
     assert "Cassette quiz.jsonl (by-arguments): 4 hits, 0 misses" in drawbar("show", ended.json["run"]).out
 
 
+def test_a_run_that_called_no_tool_leaves_no_cassette_behind(drawbar: Drawbar) -> None:
+    quiz = Path("quiz.py")
+    whole = quiz.read_text()
+    quiz.write_text(whole.replace('calls("look_up", word="yes"), ', ""))
+    ended = drawbar("run", "quiz.py", "--record-cassette", "quiz.jsonl", "-q")
+    assert "No tool was called, so there is no quiz.jsonl." in ended.err
+    quiz.write_text(whole)
+    assert drawbar("run", "quiz.py", "--record-cassette", "quiz.jsonl", "-q").status == 0
+
+
 def test_what_was_missed_is_in_the_report_and_makes_the_run_fail(drawbar: Drawbar, recorded: str) -> None:
     quiz = Path("quiz.py")
     quiz.write_text(quiz.read_text().replace('word="yes"', 'word="no"'))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import orjson
 import pytest
 from aiohttp import web
 from typer.testing import CliRunner
@@ -174,6 +175,9 @@ async def test_a_budget_holds_over_a_restart_and_over_two_gateways(
         assert (status, body["error"]["code"]) == (429, "key_budget_day")
         assert "its budget of $1 a day" in body["error"]["message"]
     assert "$1.2000 today, $1.2000 this month" in run(tmp_path, "list")
+    [told] = orjson.loads(run(tmp_path, "list", "--json"))
+    assert (told["name"], told["revoked"], told["allows"]) == ("ci", None, {"budget_day": 1.0})
+    assert (told["cost_today"], told["cost_month"]) == (pytest.approx(1.2), pytest.approx(1.2))
 
 
 def holder(**grant: Any) -> Holder:

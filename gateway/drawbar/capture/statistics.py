@@ -110,7 +110,8 @@ class Captured:
 
 def _description(captured: Captured) -> str:
     side = f" ({captured.side})" if captured.side else ""
-    return f"Captured from {len(captured.sessions)} recorded sessions{side}."
+    many = "" if len(captured.sessions) == 1 else "s"
+    return f"Captured from {len(captured.sessions)} recorded session{many}{side}."
 
 
 def _notes(tool: Tool, homes: Homes) -> list[str]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from drawbar.cli.output import AsJson, print_json
 from drawbar.errors import ConfigurationError, UnknownName
 
 if TYPE_CHECKING:
@@ -67,27 +68,44 @@ def create(
 
 
 @app.command(name="list")
-def list_keys(store: Annotated[str | None, _STORE] = None, config: Annotated[Path | None, _CONFIG] = None) -> None:
+def list_keys(
+    store: Annotated[str | None, _STORE] = None,
+    config: Annotated[Path | None, _CONFIG] = None,
+    json: AsJson = False,
+) -> None:
     """List keys, what they may do, and what they have used."""
+    with _opened(store, config) as opened:
+        found = _told(opened)
+    if json:
+        print_json(found)
+        return
+    for key in found:
+        spent = f"${key['cost_today']:.4f} today, ${key['cost_month']:.4f} this month"
+        limits = ", ".join(f"{name}={value}" for name, value in key["allows"].items())
+        state = "revoked" if key["revoked"] is not None else spent
+        typer.echo(f"{key['id']}  {key['name']}  {state}  {limits or 'no limits'}")
+    if not found:
+        typer.echo("There are no keys. `drawbar keys create NAME` makes one.")
+
+
+def _told(store: Store) -> list[dict[str, Any]]:
+    """Every key of a store, the oldest first."""
     import msgspec
 
     from drawbar.proxy.keys import day_of
     from drawbar.record.client_keys import KeyTable, grant_of
 
-    today = day_of(time.time())
-    with _opened(store, config) as opened:
-        table = KeyTable(opened)
-        keys = table.all()
-        for row in keys:
-            days, _ = table.used(row.id, today[:7], 0)
-            month = sum(used.cost for used in days.values())
-            spent = f"${days[today].cost if today in days else 0.0:.4f} today, ${month:.4f} this month"
-            given = msgspec.structs.asdict(grant_of(row))
-            limits = ", ".join(f"{name}={value}" for name, value in given.items() if value is not None)
-            state = "revoked" if row.revoked is not None else spent
-            typer.echo(f"{row.id}  {row.name}  {state}  {limits or 'no limits'}")
-    if not keys:
-        typer.echo("There are no keys. `drawbar keys create NAME` makes one.")
+    table, today, found = KeyTable(store), day_of(time.time()), []
+    for row in table.all():
+        days, _ = table.used(row.id, today[:7], 0)
+        allows = {k: v for k, v in msgspec.structs.asdict(grant_of(row)).items() if v is not None}
+        costs = {
+            "cost_today": days[today].cost if today in days else 0.0,
+            "cost_month": sum(used.cost for used in days.values()),
+        }
+        times = {"created": row.created, "revoked": row.revoked}
+        found.append({"id": row.id, "name": row.name, **times, **costs, "allows": allows})
+    return found
 
 
 @app.command()

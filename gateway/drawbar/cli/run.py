@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -80,10 +81,20 @@ def run(
     else:
         report = start_run(_request(ctx.params), where)
         if record_cassette is not None:
-            note(
-                f"Tool calls were recorded. Without the servers: drawbar run {environment} --cassette {record_cassette}"
-            )
+            _note_recorded(environment, record_cassette)
         _finish(report, json)
+
+
+def _note_recorded(environment: str | None, cassette: str) -> None:
+    from pathlib import Path
+
+    with suppress(FileNotFoundError), Path(cassette).open("rb") as file:
+        file.readline()  # its header
+        if file.readline():
+            note(f"Tool calls were recorded. Without the servers: drawbar run {environment} --cassette {cassette}")
+            return
+    Path(cassette).unlink(missing_ok=True)  # nobody could replay it, and it would be in the way of the next try
+    note(f"No tool was called, so there is no {cassette}.")
 
 
 def _request(given: Mapping[str, Any]) -> Request:
