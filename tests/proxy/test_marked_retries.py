@@ -168,7 +168,7 @@ async def test_when_the_last_one_who_waits_has_left_nobody_is_waited_for(serve: 
         ask = {"model": "m", "messages": HI}
         first = asyncio.create_task(house.post(session, ask, headers=FIRST))
         await asked.wait()
-        (flight,) = session.flights.values()
+        (flight,) = session.flights
         again = asyncio.create_task(house.post(session, ask, headers=AGAIN))
         while not flight.followers:  # noqa: ASYNC110 -- nothing else says that it has joined
             await asyncio.sleep(0)
@@ -183,7 +183,7 @@ async def test_when_the_last_one_who_waits_has_left_nobody_is_waited_for(serve: 
 async def test_an_answer_is_kept_without_the_conversation_that_it_answers(house: House) -> None:
     session = await house.session()
     await house.post(session, {"model": "m", "messages": HI}, headers=FIRST)
-    (flight,) = session.flights.values()
+    (flight,) = session.flights
     assert flight.call.request is None
     await house.gateway.end(session.id, stop="completed")
     assert not session.flights

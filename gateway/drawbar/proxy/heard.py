@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -14,6 +14,7 @@ from drawbar.record.join import ID_KEYS
 from drawbar.record.names import Names
 from drawbar.record.stitching import Turn
 from drawbar.sessions import Session
+from drawbar.trajectory import Trajectory
 from drawbar.wire.dialect import BadBody, Dialect
 from drawbar.wire.message import Message, ToolUse
 
@@ -70,18 +71,16 @@ class LastWords:
             return
         self._keep(Heard(turn, node, said.text.strip(), list(said.tool_uses)))
 
-    def recall(self, turn: Turn[Session], ended: float, called: Collection[str]) -> None:
-        """A session's model replied at this time (unix seconds), when another gateway had the session. `called`: the
-        ids of those of its tool uses that a call was found for."""
-        if turn.said is None or turn.reply is None:
-            return
-        try:
-            said = turn.said[0].normal(turn.said[1])
-        except BadBody:
-            return
-        uses = [use for use in said.tool_uses if use.id not in called]
-        at = time.monotonic() - max(0.0, time.time() - ended)
-        self._keep(Heard(turn, turn.reply, said.text.strip(), uses, at, recalled=True))
+    def recall(self, session: Session, past: Trajectory) -> None:
+        """What a session's model said when another gateway had it."""
+        called = {call.tool_use_id for call in past.tool_calls}
+        for call in past.calls[-MOST_REPLIES:]:
+            turns = session.tree.given(call.reply or b"")
+            turn = next((turn for turn in turns if turn.call == call.id), None)
+            if turn is not None and call.reply is not None and call.message is not None:
+                uses = [use for use in call.message.tool_uses if use.id not in called]
+                at = time.monotonic() - max(0.0, time.time() - (call.ended or call.started))
+                self._keep(Heard(turn, call.reply, call.message.text.strip(), uses, at, recalled=True))
 
     def _keep(self, heard: Heard) -> None:
         session = heard.turn.session

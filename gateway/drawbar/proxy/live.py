@@ -21,7 +21,7 @@ import anyio.to_thread
 
 from drawbar.errors import StoreError, UnknownName
 from drawbar.proxy.elsewhere import Elsewhere, taken
-from drawbar.proxy.heard import MOST_REPLIES, MOST_SESSIONS, TELLING, LastWords
+from drawbar.proxy.heard import MOST_SESSIONS, TELLING, LastWords
 from drawbar.proxy.openings import by_first_words, by_name, cue_of, normal
 from drawbar.proxy.registry import Sessions
 from drawbar.proxy.settings import Settings
@@ -130,7 +130,8 @@ class LiveSessions:
 
     def _heard(self, turn: Turn[Session], node: bytes, dialect: Dialect, message: bytes) -> None:
         session = turn.session
-        if self._stop_tools and any(_stops(use.name, self._stop_tools) for use in normal(dialect, message).tool_uses):
+        stops = self._stop_tools if turn.answered else frozenset[str]()
+        if stops and any(_stops(use.name, stops) for use in normal(dialect, message).tool_uses):
             task = asyncio.create_task(self._stop(session))
             self._stopping.add(task)
             task.add_done_callback(self._stopping.discard)
@@ -321,11 +322,7 @@ class LiveSessions:
             if session.row.origin == "content":
                 client = self._client(session.scope)
                 session.adopt(client.graph, client.tree, client.replies)
-            called = {call.tool_use_id for call in past.tool_calls if call.tool_use_id is not None}
-            for call in past.calls[-MOST_REPLIES:]:
-                for turn in session.tree.given(call.reply or b""):
-                    if turn.call == call.id:
-                        self._words.recall(turn, call.ended or call.started, called)
+            self._words.recall(session, past)
 
     async def stop(self) -> None:
         """Stop looking. What is open stays so: the next gateway on this store goes on with it."""
@@ -372,6 +369,9 @@ class LiveSessions:
         """End a session whose agent has called a tool that means its end, once it has said its last words."""
         await asyncio.sleep(self._stop_grace)
         await session.idle.wait()
+        while session.trouble is not None and time.time() - session.touched < self._stop_grace:
+            await asyncio.sleep(self._stop_grace)  # what failed is asked again
+            await session.idle.wait()
         if session.stop is None:
             await self.end((session,))
 
