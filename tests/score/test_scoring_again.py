@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -155,6 +156,36 @@ async def test_a_second_start_does_only_what_is_missing(store: Store) -> None:
     assert (more.tally.kept, more.tally.scored, asked) == (2, 2, ["s9"])
     assert store.trajectory("s1").reward == 1.0
     assert more.changes.before == {"old": 4}  # those that were scored the first time are compared too
+
+
+async def test_functions_that_ask_for_feedback_look_again_once_there_is_more_of_it(store: Store) -> None:
+    asked: list[str] = []
+
+    @reward
+    def liked(feedback: Mapping[str, float | str]) -> float:
+        asked.append("liked")
+        return float(feedback["stars"])
+
+    @metric
+    def dull() -> float:
+        asked.append("dull")
+        return 0.0
+
+    record(store, "s1")
+    rubric = Rubric(liked, dull)
+    await again(store, rubric).run()
+    assert asked == ["dull"]
+    for number in (1, 2):
+        store.write(
+            [ScoreRow(id=f"f{number}", session="s1", name="stars", kind="feedback", value=float(number), weight=0.0,
+                      rubric_version="", source="feedback", created=time.time())]
+        )  # fmt: skip
+        work = again(store, rubric)
+        assert work.plan().due == 1
+        await work.run()
+        assert rows(store, "s1", work.version)["liked"].value == number
+        assert asked == ["dull", *["liked"] * number]
+        assert again(store, rubric).plan().due == 0
 
 
 async def test_a_version_that_was_there_before_becomes_the_newest_without_being_asked_again(store: Store) -> None:

@@ -110,6 +110,7 @@ class Again:
         scorers = rubric.rubric.scorers.values()
         self._names = frozenset(scorer.name for scorer in scorers)
         self._group_names = frozenset(scorer.name for scorer in scorers if scorer.kind == "group")
+        self._asking_people = frozenset(scorer.name for scorer in scorers if "feedback" in scorer.parameters)
         self.budget = budget or JudgeBudget()
         self.version = rubric.version
         self.tally = Tally()
@@ -172,14 +173,24 @@ class Again:
         known = self._store.scores([row.id for row in page])
         for row in page:
             rows = known.get(row.id, [])
-            have = {each.name for each in rows if each.rubric_version == self.version and _is_settled(each)}
-            missing = self._names - have
+            missing = self._names - self._had(rows)
             if missing or not self._is_newest(rows):
                 yield Due(row, missing, tuple(rows))
             else:
                 tally.kept += 1
                 if changes is not None:
                     changes.add(row.id, rows)
+
+    def _had(self, rows: Sequence[ScoreRow]) -> set[str]:
+        """The functions that need not look at a session again. Those that ask for feedback must, if there is more."""
+        said = max((row.created for row in rows if row.kind == "feedback"), default=0.0)
+        return {
+            row.name
+            for row in rows
+            if row.rubric_version == self.version
+            and _is_settled(row)
+            and (row.name not in self._asking_people or row.created >= said)
+        }
 
     def _is_newest(self, rows: Sequence[ScoreRow]) -> bool:
         """Whether this version is the one that reports go by."""
