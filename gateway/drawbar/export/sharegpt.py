@@ -67,7 +67,7 @@ class ShareGPT:
         if begin:
             row["system"] = sample.system
         if sample.tools:
-            row["tools"] = _json([tool["function"] for tool in sample.tools])
+            row["tools"] = sample.offered.functions
         if images:
             row["images"] = images
         yield row

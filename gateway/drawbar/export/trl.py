@@ -15,7 +15,6 @@ from drawbar.export.format import Column, Need, Row
 from drawbar.export.losses import Losses
 from drawbar.export.sample import Sample
 from drawbar.wire.message import Media
-from drawbar.wire.tolerant import dump
 
 _UNMASKED: Final = "the mask of replies that are only to be read: TRL trains all of a row's (`trl-completion` does not)"
 
@@ -63,7 +62,7 @@ def completed(row: Row, sample: Sample) -> Row:
     if images:
         row["images"] = images
     if sample.tools:
-        row["tools"] = dump(sample.tools).decode("utf-8", "replace")
+        row["tools"] = sample.offered.text
     return row
 
 

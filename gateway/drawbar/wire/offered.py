@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 
 from orjson import Fragment
@@ -17,7 +18,7 @@ _BODY: Final = {"model": "m", "max_tokens": 1, "messages": [_ASKED], "input": "?
 """The least that is a request, in every dialect."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Offered:
     """A request's tools."""
 
@@ -27,6 +28,16 @@ class Offered:
     """The tools that took a plain text in their dialect: here they are functions with one argument, `input`."""
     lost: Sequence[str] = ()
     """Tools that only their provider can run, in words."""
+
+    @cached_property
+    def text(self) -> str:
+        """The definitions as a JSON text: many conversations have the same ones."""
+        return dump(self.tools).decode("utf-8", "replace")
+
+    @cached_property
+    def functions(self) -> str:
+        """The same, of the functions alone."""
+        return dump([tool["function"] for tool in self.tools]).decode("utf-8", "replace")
 
 
 def offered(dialect: str, tools: bytes | None) -> Offered:
