@@ -112,6 +112,16 @@ async def test_a_revoked_key_is_of_no_use(serve: MakeHouse, make: Make, tmp_path
         run(tmp_path, "create", "other")
 
 
+async def test_a_revoked_key_is_refused_where_no_key_is_needed_any_more(
+    serve: MakeHouse, make: Make, tmp_path: Path
+) -> None:
+    key = make("ci")
+    async with serve() as house:
+        run(tmp_path, "revoke", "ci")
+        assert (await ask(house, key))[0] == 401
+        assert (await ask(house, "sk-anything"))[0] == 200
+
+
 @pytest.mark.parametrize(
     ("path", "shape"),
     [("/v1/chat/completions", "error"), ("/v1/messages", "error"), ("/v1/responses", "error")],

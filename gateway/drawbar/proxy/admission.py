@@ -58,9 +58,9 @@ async def holder_of(keys: list[str], ring: KeyRing, settings: Settings) -> Holde
     holder = await ring.find(keys)
     if holder is not None:
         return holder
-    if may_use(keys, settings) and (settings.keys or not await ring.required()):
-        return None
     shown = any(key.startswith(KEY_PREFIX) for key in keys)
+    if may_use(keys, settings) and (settings.keys or not (shown or await ring.required())):
+        return None
     said = "The key that was shown is not known here, or was revoked." if shown else _SAID
     raise Refused(401, said, "key_unknown" if shown else "key_required", retry=False)
 
