@@ -96,6 +96,7 @@ async def check(works: Works, tasks: int, *flags: str) -> None:
     assert works.lines("outbox.jsonl") == sent
 
 
+@pytest.mark.slow
 async def test_a_captured_shop_gives_the_same_agent_the_same_and_sends_no_email(works: Works) -> None:
     await served(works, 6, 3, kills=0, calm=True)
     await check(works, 6)
