@@ -6,6 +6,7 @@ begin with the magic number is always compressed, and so is never taken for a fr
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 import zstandard
@@ -41,3 +42,8 @@ class Unpacker:
     def __call__(self, body: bytes) -> bytes:
         """Raises `zstandard.ZstdError` when the stored bytes are damaged."""
         return self._decompress(body) if body.startswith(_MAGIC) else body
+
+    def each(self, bodies: Iterable[bytes]) -> list[bytes]:
+        """Many at once."""
+        decompress, magic = self._decompress, _MAGIC
+        return [decompress(body) if body.startswith(magic) else body for body in bodies]
