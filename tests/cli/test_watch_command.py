@@ -113,6 +113,7 @@ def closed(shown: bytes) -> bool:
     return shown.count(ENTERED) == 1 and shown.rindex(LEFT) > shown.rindex(ENTERED) and CURSOR in shown
 
 
+@pytest.mark.slow
 def test_keys_choose_filter_open_and_quit(store: Store, tmp_path: Path) -> None:
     with screen(tmp_path) as shown:
         shown.until("1 open session", "ses_open", "codex", "ses_ended", "0.750", "of 1 by r1")

@@ -104,6 +104,7 @@ def test_a_round_that_is_left_at_any_step_is_gone_on_with_by_the_next(
         step += 9
 
 
+@pytest.mark.slow
 def test_whoever_says_again_what_is_being_deleted_keeps_it(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     take_small_steps(monkeypatch)
     step, more = 0, True
@@ -157,6 +158,7 @@ def test_a_transaction_that_builds_on_what_is_to_go_is_waited_for(
     store.close()
 
 
+@pytest.mark.slow
 def test_two_who_prune_beside_writers_lose_nothing(store_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     take_small_steps(monkeypatch)
     stores = [Store.open(store_url) for _ in range(4)]

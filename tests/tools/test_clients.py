@@ -162,6 +162,7 @@ async def test_a_server_that_forgot_its_session_is_greeted_again(desk: Desk, ser
         assert (await desk.call(session, "add", {"a": 2, "b": 2})).text == "4"
 
 
+@pytest.mark.slow
 async def test_a_hundred_clients_at_once(desk: Desk, serving: Serving, plain: Plain) -> None:
     environment = Environment(name="sums", tools=[add], servers={"tide": plain()})
     sessions = [await desk.session(environment) for _ in range(100)]
