@@ -79,7 +79,8 @@ def test_datasets_reads_parquet(name: str, store: Store, tmp_path: Path) -> None
         pytest.skip("nothing reads this format as Parquet")
     rows = written(store, name, tmp_path / "rows.parquet")
     read = loaded("parquet", tmp_path / "rows.parquet")
-    assert (len(read), set(read.column_names)) == (rows, set(columns))
+    assert len(read) == rows
+    assert set(columns) - set(read.column_names) <= {"images"}, "only pictures, where there are none, have no column"
 
 
 @pytest.mark.parametrize("name", [name for name in FORMATS if name.startswith("trl")])
